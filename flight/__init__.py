@@ -1,0 +1,1 @@
+"""What flies: supervisor, core, engine. Installs and runs without ground/ and hil/."""

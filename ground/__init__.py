@@ -1,0 +1,1 @@
+"""What stays: station, archive, HTTP API, console, command line."""

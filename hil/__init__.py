@@ -1,0 +1,1 @@
+"""The bench: link emulator, demo, scenarios, benchmarks, doctor."""

@@ -1,0 +1,98 @@
+"""The `orbitlm` command: one entry, with the top folders as its groups.
+
+Groups are imported only when they are asked for, since a flight install lacks `ground` and `hil`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import sys
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+GROUPS = {
+    "flight": "what flies: supervisor, core and engine",
+    "ground": "what stays: station, archive, API and questions",
+    "hil": "the bench: link emulator, demo, doctor, benchmarks",
+    "models": "the catalogue, cadet and the GGUF tools",
+}
+
+
+def version() -> str:
+    """Version of the package, as installed."""
+    return importlib.metadata.version("orbitlm")
+
+
+def _version_lines() -> list[str]:
+    lines = [f"orbitlm {version()}"]
+    try:
+        lines.append(f"llama-cpp-python {importlib.metadata.version('llama-cpp-python')}")
+    except importlib.metadata.PackageNotFoundError:
+        lines.append("llama-cpp-python is not installed (needed by flight only)")
+    from spacelink import DICTIONARY
+
+    lines.append(f"dictionary {DICTIONARY.sha256[:16]}")
+    return lines
+
+
+class LazyGroups(TyperGroup):
+    """Finds each folder's command line in `FOLDER/cli.py` when it is first used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return None
+        if "--help" in sys.argv[1:2] or not sys.argv[1:]:
+            return click.Command(cmd_name, short_help=GROUPS[cmd_name])
+        try:
+            module = importlib.import_module(f"{cmd_name}.cli")
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"'{cmd_name}' cannot start because the package '{error.name}' is missing: "
+                f"install it with  pip install 'orbitlm[{cmd_name}]'"
+            ) from error
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=LazyGroups, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo("\n".join(_version_lines()))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+    ] = False,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """A language model on a spacecraft: flight, ground and the bench between them.
+
+    Try it:  `orbitlm hil demo`  ·  `orbitlm ground ask "Which vessels are dark?" --scene latest`
+    """
+    level = logging.getLevelNamesMapping().get(log_level.upper())
+    if level is None:
+        raise click.BadParameter(f"expected debug, info, warning or error, found '{log_level}'", param_hint="--log-level")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
