@@ -1,0 +1,45 @@
+"""What the engine child is told at its start; the defaults live in `flight/settings.py` alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_DEFAULT_CTX: Final = 4096
+"""`n_ctx` 0 asks for the model's own context, but no more than this: the KV cache is paid for in full."""
+
+SMALL_MODEL_BYTES: Final = 64 << 20
+"""Below this size threads cost more than they give (measured with cadet), so `threads` 0 means one."""
+
+
+class EngineSettings(BaseModel):
+    """`--settings` of `python -m flight.inference`: the RAM image to serve and the pinned parameters.
+
+    `image_sha256` is the hash that `flight.integrity.image.prepare` took while it copied; `n_ctx` and `threads` may be
+    0 (by the model, by the machine).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: Path
+    image_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    name: str
+    n_ctx: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0)]
+    n_batch: Annotated[int, Field(ge=1)]
+    n_ubatch: Annotated[int, Field(ge=1)]
+
+    def context_length(self, trained: int) -> int:
+        """Tokens of context for a model that was trained with `trained`."""
+        if self.n_ctx:
+            return self.n_ctx
+        return min(trained, MAX_DEFAULT_CTX) if trained > 0 else MAX_DEFAULT_CTX
+
+    def thread_count(self, image_bytes: int) -> int:
+        """Threads for the arithmetic, pinned for the life of the process: another count rounds otherwise."""
+        if self.threads:
+            return self.threads
+        return 1 if image_bytes < SMALL_MODEL_BYTES else len(os.sched_getaffinity(0))
