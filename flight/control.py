@@ -1,4 +1,4 @@
-"""The control channel between the supervisor and a child: JSON lines over an inherited socketpair (docs/contract.md §4).
+"""The control channel between the supervisor and a child: JSON lines over an inherited socketpair (contract §4).
 
 Never blocking: a peer that does not read (stopped, hung) must not stop the other side. What a full buffer refuses is
 counted as dropped, which is right for pings and beats, since the next one says the same.

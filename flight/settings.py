@@ -1,4 +1,4 @@
-"""Every default of the flight process, with its unit and its meaning: a TOML file, `ORBITLM_FLIGHT_*`, the command line.
+"""Every default of the flight process, with unit and meaning: a TOML file, `ORBITLM_FLIGHT_*`, the command line.
 
 Later wins: defaults < file < environment < command line. The supervisor resolves them once and hands the result to its
 children as JSON (`--settings`), so that a restarted child flies with exactly what the first one had.
@@ -25,9 +25,13 @@ class Section(BaseModel):
 class ClockSettings(Section):
     """Mission time = epoch + speed x (monotonic - origin); the bench gives all processes the same three values."""
 
-    epoch: str = Field("", description="Mission time at the origin, ISO 8601 in UTC; empty: the wall clock at start.")
-    speed: float = Field(1.0, gt=0, description="Mission seconds per second; deadlines and watchdogs never scale.")
-    origin: float | None = Field(None, description="CLOCK_MONOTONIC seconds of the epoch; empty: the start.")
+    epoch: str = Field(
+       default= default="", description="Mission time at the origin, ISO 8601 in UTC; empty: the wall clock at start."
+    )
+    speed: float = Field(
+       default= default=1.0, gt=0, description="Mission seconds per second; deadlines and watchdogs never scale."
+    )
+    origin: float | None = Field(default=None, description="CLOCK_MONOTONIC seconds of the epoch; empty: the start.")
 
     @field_validator("origin", mode="before")
     @classmethod
@@ -39,73 +43,91 @@ class LinkSettings(Section):
     """The radio's place: one UDP datagram is one CLTU up or one CADU down."""
 
     bind: str = Field(
-        "127.0.0.1:10025", description="Where telecommands arrive, host:port (UDP); port 0 picks a free one."
+        default="127.0.0.1:10025", description="Where telecommands arrive, host:port (UDP); port 0 picks a free one."
     )
-    peer: str = Field("127.0.0.1:10015", description="Where telemetry goes, host:port (UDP).")
+    peer: str = Field(default="127.0.0.1:10015", description="Where telemetry goes, host:port (UDP).")
     downlink_bps: float = Field(
-        0.0, ge=0, description="Paces the downlink, bit/s of mission time; 0: as fast as it comes."
+        default=0.0, ge=0, description="Paces the downlink, bit/s of mission time; 0: as fast as it comes."
     )
     insecure: bool = Field(
-        False, description="Allows addresses beyond loopback although commands are not authenticated yet."
+       default= default=False, description="Allows addresses beyond loopback although commands are not authenticated yet."
     )
 
 
 class ModelSettings(Section):
     """The model file and how it is loaded."""
 
-    path: str = Field("", description="GGUF file with a chat template; empty: the embedded model, cadet.")
-    n_ctx: int = Field(0, ge=0, le=131072, description="Context length in tokens; 0: the model's own, at most 4096.")
+    path: str = Field(default="", description="GGUF file with a chat template; empty: the embedded model, cadet.")
+    n_ctx: int = Field(
+       default= default=0, ge=0, le=131072, description="Context length in tokens; 0: the model's own, at most 4096."
+    )
     threads: int = Field(
-        0, ge=0, le=255, description="Threads for the arithmetic (pinned: it changes rounding); 0: by the machine."
+        default=0, ge=0, le=255, description="Threads for the arithmetic (pinned: it changes rounding); 0: by the machine."
     )
     n_batch: int = Field(
-        512, ge=1, le=4096, description="Tokens handed to one decode call; also the prefill heartbeat."
+        default=512, ge=1, le=4096, description="Tokens handed to one decode call; also the prefill heartbeat."
     )
-    n_ubatch: int = Field(512, ge=1, le=4096, description="Tokens computed at once, at most n_batch.")
+    n_ubatch: int = Field(default=512, ge=1, le=4096, description="Tokens computed at once, at most n_batch.")
     shm_dir: str = Field(
-        "", description="Where the RAM image lies; empty: /dev/shm, or a temporary folder without one."
+        default="", description="Where the RAM image lies; empty: /dev/shm, or a temporary folder without one."
     )
 
 
 class EngineSettings(Section):
     """The engine child: budgets of an answer and the deadlines that the supervisor keeps."""
 
-    loading_s: float = Field(120.0, gt=0, description="Longest time without progress while the model loads, s.")
-    first_token_s: float = Field(60.0, gt=0, description="Longest time without progress during prefill, s.")
-    token_s: float = Field(15.0, gt=0, description="Longest time from one token to the next, s.")
-    max_tokens: int = Field(256, ge=1, le=65535, description="Tokens of an answer when the question does not say.")
-    time_budget_s: float = Field(600.0, gt=0, description="Time for an answer when the question does not say, s.")
+    loading_s: float = Field(default=120.0, gt=0, description="Longest time without progress while the model loads, s.")
+    first_token_s: float = Field(default=60.0, gt=0, description="Longest time without progress during prefill, s.")
+    token_s: float = Field(default=15.0, gt=0, description="Longest time from one token to the next, s.")
+    max_tokens: int = Field(
+       default= default=256, ge=1, le=65535, description="Tokens of an answer when the question does not say."
+    )
+    time_budget_s: float = Field(
+       default= default=600.0, gt=0, description="Time for an answer when the question does not say, s."
+    )
     pace_tokens_per_s: float = Field(
-        0.0, ge=0, description="Slows decoding to this rate, for rehearsals; 0: as it comes."
+        default=0.0, ge=0, description="Slows decoding to this rate, for rehearsals; 0: as it comes."
     )
 
 
 class SupervisorSettings(Section):
     """Watching and restarting the children."""
 
-    ping_s: float = Field(1.0, gt=0, description="Time between pings, s.")
-    answer_s: float = Field(10.0, gt=0, description="Longest time for an idle child or core to answer a ping, s.")
-    start_s: float = Field(30.0, gt=0, description="Longest time from the start of a process to its first message, s.")
-    grace_s: float = Field(3.0, gt=0, description="Time between SIGTERM and SIGKILL at the end, s.")
-    backoff_s: float = Field(
-        0.1, ge=0, description="Pause before a restart, s; doubles with each restart in the window."
+    ping_s: float = Field(default=1.0, gt=0, description="Time between pings, s.")
+    answer_s: float = Field(
+       default= default=10.0, gt=0, description="Longest time for an idle child or core to answer a ping, s."
     )
-    backoff_max_s: float = Field(5.0, ge=0, description="Longest pause before a restart, s.")
-    restarts: int = Field(5, ge=1, description="Restarts of one child within the window that lead to safe mode.")
-    window_s: float = Field(300.0, gt=0, description="The window in which restarts are counted, s.")
+    start_s: float = Field(
+       default= default=30.0, gt=0, description="Longest time from the start of a process to its first message, s."
+    )
+    grace_s: float = Field(default=3.0, gt=0, description="Time between SIGTERM and SIGKILL at the end, s.")
+    backoff_s: float = Field(
+        default=0.1, ge=0, description="Pause before a restart, s; doubles with each restart in the window."
+    )
+    backoff_max_s: float = Field(default=5.0, ge=0, description="Longest pause before a restart, s.")
+    stay_up: bool = Field(
+       default= default=False,
+        description="When the engine says that it can never work here: true flies on in safe mode, false ends.",
+    )
+    restarts: int = Field(
+       default= default=5, ge=1, description="Restarts of one child within the window that lead to safe mode."
+    )
+    window_s: float = Field(default=300.0, gt=0, description="The window in which restarts are counted, s.")
 
 
 class CoreSettings(Section):
     """Telecommands, telemetry and the queue."""
 
-    queue_length: int = Field(16, ge=1, le=1024, description="Queries that may wait; one more is refused (queue_full).")
-    hk_period_s: float = Field(5.0, gt=0, description="Time between housekeeping reports, s.")
-    progress_s: float = Field(0.5, gt=0, description="Least time between progress reports of one query, s.")
+    queue_length: int = Field(
+       default= default=16, ge=1, le=1024, description="Queries that may wait; one more is refused (queue_full)."
+    )
+    hk_period_s: float = Field(default=5.0, gt=0, description="Time between housekeeping reports, s.")
+    progress_s: float = Field(default=0.5, gt=0, description="Least time between progress reports of one query, s.")
     query_failures: int = Field(
-        3, ge=1, description="Engine losses during one query after which it fails (engine_failed)."
+        default=3, ge=1, description="Engine losses during one query after which it fails (engine_failed)."
     )
     pending_packets: int = Field(
-        4096, ge=16, description="Downlink backlog above which housekeeping and progress are dropped."
+        default=4096, ge=16, description="Downlink backlog above which housekeeping and progress are dropped."
     )
 
 
@@ -113,28 +135,32 @@ class StoreSettings(Section):
     """Bounds of the journal."""
 
     queries: int = Field(
-        4096, ge=16, description="Queries kept until ground releases them; then questions are refused."
+        default=4096, ge=16, description="Queries kept until ground releases them; then questions are refused."
     )
-    released: int = Field(64, ge=0, description="Released answers kept for follow-up questions; older ones are freed.")
+    released: int = Field(
+       default= default=64, ge=0, description="Released answers kept for follow-up questions; older ones are freed."
+    )
     tombstones: int = Field(
-        100_000, ge=1, description="Ids remembered after release, so that a late repeat runs nothing."
+        default=100_000, ge=1, description="Ids remembered after release, so that a late repeat runs nothing."
     )
-    events: int = Field(10_000, ge=1, description="Events kept.")
+    events: int = Field(default=10_000, ge=1, description="Events kept.")
 
 
 class HealthSettings(Section):
     """Where telemetry comes from, and the thermal gate."""
 
-    sysfs: str = Field("/sys", description="Root of the sensor files (thermal zones, INA3221).")
-    sample_s: float = Field(1.0, gt=0, description="Time between readings, s.")
-    pause_cpu_degc: float = Field(95.0, description="No query starts while CPU_T is above this, degC.")
-    resume_cpu_degc: float = Field(88.0, description="Queries start again when CPU_T is below this, degC.")
+    sysfs: str = Field(default="/sys", description="Root of the sensor files (thermal zones, INA3221).")
+    sample_s: float = Field(default=1.0, gt=0, description="Time between readings, s.")
+    pause_cpu_degc: float = Field(default=95.0, description="No query starts while CPU_T is above this, degC.")
+    resume_cpu_degc: float = Field(default=88.0, description="Queries start again when CPU_T is below this, degC.")
 
 
 class FlightSettings(Section):
     """All settings of the flight process. `load` reads them from their sources; a child gets them as JSON."""
 
-    data: str = Field("flight-data", description="Directory of everything that is kept: journal, scenes, state, log.")
+    data: str = Field(
+       default= default="flight-data", description="Directory of everything that is kept: journal, scenes, state, log."
+    )
     clock: ClockSettings = Field(default_factory=ClockSettings)
     link: LinkSettings = Field(default_factory=LinkSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
@@ -241,10 +267,16 @@ def check(settings: FlightSettings) -> None:
             )
     if settings.model.n_ubatch > settings.model.n_batch:
         raise SettingsRefused(
-            f"Setting model.n_ubatch: expected at most n_batch ({settings.model.n_batch}), found {settings.model.n_ubatch}."
+            f"Setting model.n_ubatch: expected at most n_batch ({settings.model.n_batch}), "
+            f"found {settings.model.n_ubatch}."
         )
     if settings.health.resume_cpu_degc > settings.health.pause_cpu_degc:
         raise SettingsRefused(
             f"Setting health.resume_cpu_degc: expected at most pause_cpu_degc ({settings.health.pause_cpu_degc}), "
             f"found {settings.health.resume_cpu_degc}."
+        )
+    if 0 < settings.engine.pace_tokens_per_s <= 1 / settings.engine.token_s:
+        raise SettingsRefused(
+            f"Setting engine.pace_tokens_per_s: expected more than one token in token_s ({settings.engine.token_s} s), "
+            f"found {settings.engine.pace_tokens_per_s}."
         )

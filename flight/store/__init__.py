@@ -1,0 +1,1 @@
+"""What is kept: the journal of queries and events, and files written whole."""

@@ -1,0 +1,114 @@
+"""What the supervisor remembers over a restart: boot and reset counters and the mode, in `supervisor.json`.
+
+Kept twice in one file: as it is with a CRC-32, and as its bitwise complement with a CRC-32 of its own (the habit of
+NASA's HS application). One damaged copy is replaced by the other; two damaged copies give the defaults and an event.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from flight.store.files import write_whole
+
+NOMINAL: Final = "nominal"
+SAFE: Final = "safe"
+
+
+@dataclass(frozen=True)
+class SupervisorState:
+    """`boot`: starts of the flight process; `resets`: restarts of children by cause; `clean`: the last end was orderly."""
+
+    boot: int = 0
+    mode: str = NOMINAL
+    safe_reason: str = ""
+    clean: bool = True
+    resets: dict[str, int] = field(default_factory=dict)
+
+    def counted(self, cause: str) -> SupervisorState:
+        """The state with one more reset by `cause`."""
+        return dataclasses.replace(self, resets={**self.resets, cause: self.resets.get(cause, 0) + 1})
+
+
+def dump(state: SupervisorState) -> bytes:
+    """The contents of the file: one JSON object with both copies."""
+    payload = json.dumps(dataclasses.asdict(state), sort_keys=True, separators=(",", ":")).encode("ascii")
+    inverse = _complement(payload)
+    file = {
+        "state": payload.decode("ascii"),
+        "crc32": f"{zlib.crc32(payload):08x}",
+        "complement": base64.b64encode(inverse).decode("ascii"),
+        "complement_crc32": f"{zlib.crc32(inverse):08x}",
+    }
+    return (json.dumps(file, indent=1) + "\n").encode("ascii")
+
+
+def parse(data: bytes) -> tuple[SupervisorState | None, bool]:
+    """Return (state, damaged): state is None when no copy is good; damaged when a copy was bad."""
+    try:
+        file = json.loads(data)
+    except (ValueError, RecursionError):
+        return None, True
+    if not isinstance(file, dict):
+        return None, True
+    copies = (_plain_copy(file), _complement_copy(file))
+    states = [state for copy in copies if copy is not None and (state := _state(copy)) is not None]
+    return (states[0] if states else None), len(states) < 2
+
+
+def load(path: Path) -> tuple[SupervisorState, str | None]:
+    """Return the state and, where something was wrong with it, a sentence for an event. Never raises for bad contents."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return SupervisorState(), None
+    except OSError as error:
+        return SupervisorState(), f"{path.name} cannot be read ({error.strerror}); counters start again"
+    state, damaged = parse(data)
+    if state is None:
+        return SupervisorState(), f"both copies in {path.name} are damaged; counters start again"
+    return state, f"one copy in {path.name} was damaged; the other is used" if damaged else None
+
+
+def save(path: Path, state: SupervisorState) -> None:
+    """Write the state whole and durable."""
+    write_whole(path, dump(state))
+
+
+def _complement(data: bytes) -> bytes:
+    return bytes(byte ^ 0xFF for byte in data)
+
+
+def _plain_copy(file: dict[str, Any]) -> bytes | None:
+    try:
+        payload = str(file["state"]).encode("ascii")
+        return payload if zlib.crc32(payload) == int(file["crc32"], 16) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _complement_copy(file: dict[str, Any]) -> bytes | None:
+    try:
+        inverse = base64.b64decode(file["complement"], validate=True)
+        return _complement(inverse) if zlib.crc32(inverse) == int(file["complement_crc32"], 16) else None
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        return None
+
+
+def _state(payload: bytes) -> SupervisorState | None:
+    """A state from a copy whose CRC is right; None when its shape is not ours (another version wrote it)."""
+    try:
+        raw = json.loads(payload)
+        resets = {str(cause): int(count) for cause, count in raw["resets"].items()}
+        mode = raw["mode"]
+        if mode not in (NOMINAL, SAFE):
+            return None
+        return SupervisorState(int(raw["boot"]), mode, str(raw["safe_reason"]), bool(raw["clean"]), resets)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,62 @@
+"""Whether a child does its work in time: its beats against the limit of the phase it is in. Pure.
+
+A beat's count is work done. While a child loads, prefills or decodes, only progress resets its clock (a beat that
+repeats the count does not); an idle child or core has nothing to do but to answer pings, so any beat will do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STARTING = "starting"
+WORKING = ("loading", "prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Longest silence by phase, s."""
+
+    starting: float
+    loading: float
+    prefill: float
+    decode: float
+    answer: float
+
+    def of(self, phase: str) -> float:
+        """The limit of a phase; phases that only answer pings share one."""
+        return {STARTING: self.starting, "loading": self.loading, "prefill": self.prefill, "decode": self.decode}.get(
+            phase, self.answer
+        )
+
+
+class Vital:
+    """The vital sign of one child. Times are monotonic seconds, handed in."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._since = now
+        self._count = -1
+        self.phase = STARTING
+
+    def beat(self, count: int, phase: str, now: float) -> None:
+        """A beat arrived."""
+        if phase not in WORKING or phase != self.phase or count != self._count:
+            self._since = now
+        self.phase = phase
+        self._count = count
+
+    def deadline(self) -> float:
+        """When the child is overdue unless it shows life before."""
+        return self._since + self._limits.of(self.phase)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the limit of the phase has passed."""
+        return now > self.deadline()
+
+    def excuse(self, gap_s: float) -> None:
+        """The supervisor itself was away (stopped, starved) for so long: what it did not hear counts for nothing."""
+        self._since += gap_s
+
+    def silence(self, now: float) -> str:
+        """What is missing, as part of a sentence."""
+        return f"no progress for {now - self._since:.1f} s in phase {self.phase} (limit {self._limits.of(self.phase):g} s)"
