@@ -26,10 +26,10 @@ class ClockSettings(Section):
     """Mission time = epoch + speed x (monotonic - origin); the bench gives all processes the same three values."""
 
     epoch: str = Field(
-       default= default="", description="Mission time at the origin, ISO 8601 in UTC; empty: the wall clock at start."
+        default="", description="Mission time at the origin, ISO 8601 in UTC; empty: the wall clock at start."
     )
     speed: float = Field(
-       default= default=1.0, gt=0, description="Mission seconds per second; deadlines and watchdogs never scale."
+        default=1.0, gt=0, description="Mission seconds per second; deadlines and watchdogs never scale."
     )
     origin: float | None = Field(default=None, description="CLOCK_MONOTONIC seconds of the epoch; empty: the start.")
 
@@ -50,7 +50,7 @@ class LinkSettings(Section):
         default=0.0, ge=0, description="Paces the downlink, bit/s of mission time; 0: as fast as it comes."
     )
     insecure: bool = Field(
-       default= default=False, description="Allows addresses beyond loopback although commands are not authenticated yet."
+        default=False, description="Allows addresses beyond loopback, where commands are not authenticated yet."
     )
 
 
@@ -59,10 +59,13 @@ class ModelSettings(Section):
 
     path: str = Field(default="", description="GGUF file with a chat template; empty: the embedded model, cadet.")
     n_ctx: int = Field(
-       default= default=0, ge=0, le=131072, description="Context length in tokens; 0: the model's own, at most 4096."
+        default=0, ge=0, le=131072, description="Context length in tokens; 0: the model's own, at most 4096."
     )
     threads: int = Field(
-        default=0, ge=0, le=255, description="Threads for the arithmetic (pinned: it changes rounding); 0: by the machine."
+        default=0,
+        ge=0,
+        le=255,
+        description="Threads of the arithmetic (pinned: they change rounding); 0: by the machine.",
     )
     n_batch: int = Field(
         default=512, ge=1, le=4096, description="Tokens handed to one decode call; also the prefill heartbeat."
@@ -80,10 +83,10 @@ class EngineSettings(Section):
     first_token_s: float = Field(default=60.0, gt=0, description="Longest time without progress during prefill, s.")
     token_s: float = Field(default=15.0, gt=0, description="Longest time from one token to the next, s.")
     max_tokens: int = Field(
-       default= default=256, ge=1, le=65535, description="Tokens of an answer when the question does not say."
+        default=256, ge=1, le=65535, description="Tokens of an answer when the question does not say."
     )
     time_budget_s: float = Field(
-       default= default=600.0, gt=0, description="Time for an answer when the question does not say, s."
+        default=600.0, gt=0, description="Time for an answer when the question does not say, s."
     )
     pace_tokens_per_s: float = Field(
         default=0.0, ge=0, description="Slows decoding to this rate, for rehearsals; 0: as it comes."
@@ -95,10 +98,10 @@ class SupervisorSettings(Section):
 
     ping_s: float = Field(default=1.0, gt=0, description="Time between pings, s.")
     answer_s: float = Field(
-       default= default=10.0, gt=0, description="Longest time for an idle child or core to answer a ping, s."
+        default=10.0, gt=0, description="Longest time for an idle child or core to answer a ping, s."
     )
     start_s: float = Field(
-       default= default=30.0, gt=0, description="Longest time from the start of a process to its first message, s."
+        default=30.0, gt=0, description="Longest time from the start of a process to its first message, s."
     )
     grace_s: float = Field(default=3.0, gt=0, description="Time between SIGTERM and SIGKILL at the end, s.")
     backoff_s: float = Field(
@@ -106,11 +109,11 @@ class SupervisorSettings(Section):
     )
     backoff_max_s: float = Field(default=5.0, ge=0, description="Longest pause before a restart, s.")
     stay_up: bool = Field(
-       default= default=False,
+        default=False,
         description="When the engine says that it can never work here: true flies on in safe mode, false ends.",
     )
     restarts: int = Field(
-       default= default=5, ge=1, description="Restarts of one child within the window that lead to safe mode."
+        default=5, ge=1, description="Restarts of one child within the window that lead to safe mode."
     )
     window_s: float = Field(default=300.0, gt=0, description="The window in which restarts are counted, s.")
 
@@ -119,7 +122,7 @@ class CoreSettings(Section):
     """Telecommands, telemetry and the queue."""
 
     queue_length: int = Field(
-       default= default=16, ge=1, le=1024, description="Queries that may wait; one more is refused (queue_full)."
+        default=16, ge=1, le=1024, description="Queries that may wait; one more is refused (queue_full)."
     )
     hk_period_s: float = Field(default=5.0, gt=0, description="Time between housekeeping reports, s.")
     progress_s: float = Field(default=0.5, gt=0, description="Least time between progress reports of one query, s.")
@@ -138,7 +141,7 @@ class StoreSettings(Section):
         default=4096, ge=16, description="Queries kept until ground releases them; then questions are refused."
     )
     released: int = Field(
-       default= default=64, ge=0, description="Released answers kept for follow-up questions; older ones are freed."
+        default=64, ge=0, description="Released answers kept for follow-up questions; older ones are freed."
     )
     tombstones: int = Field(
         default=100_000, ge=1, description="Ids remembered after release, so that a late repeat runs nothing."
@@ -159,7 +162,7 @@ class FlightSettings(Section):
     """All settings of the flight process. `load` reads them from their sources; a child gets them as JSON."""
 
     data: str = Field(
-       default= default="flight-data", description="Directory of everything that is kept: journal, scenes, state, log."
+        default="flight-data", description="Directory of everything that is kept: journal, scenes, state, log."
     )
     clock: ClockSettings = Field(default_factory=ClockSettings)
     link: LinkSettings = Field(default_factory=LinkSettings)

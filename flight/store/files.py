@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, synced, renamed. Standard library only (the supervisor uses it)."""
+"""Files that are whole or not there: written beside, synced, renamed. Standard library only."""
 
 from __future__ import annotations
 

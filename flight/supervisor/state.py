@@ -23,7 +23,7 @@ SAFE: Final = "safe"
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """`boot`: starts of the flight process; `resets`: restarts of children by cause; `clean`: the last end was orderly."""
+    """`boot`: starts of flight; `resets`: restarts of children by cause; `clean`: the last end was orderly."""
 
     boot: int = 0
     mode: str = NOMINAL
@@ -63,7 +63,7 @@ def parse(data: bytes) -> tuple[SupervisorState | None, bool]:
 
 
 def load(path: Path) -> tuple[SupervisorState, str | None]:
-    """Return the state and, where something was wrong with it, a sentence for an event. Never raises for bad contents."""
+    """Return the state and, where something was wrong with it, a sentence for an event; bad contents never raise."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -59,4 +59,5 @@ class Vital:
 
     def silence(self, now: float) -> str:
         """What is missing, as part of a sentence."""
-        return f"no progress for {now - self._since:.1f} s in phase {self.phase} (limit {self._limits.of(self.phase):g} s)"
+        limit = self._limits.of(self.phase)
+        return f"no progress for {now - self._since:.1f} s in phase {self.phase} (limit {limit:g} s)"
