@@ -1,0 +1,20 @@
+"""The errors of the RAM image, each a sentence to the person who can act.
+
+IntegrityError
+├── ImageRefused     the model file cannot be read, or the image's directory is not ours
+└── RoomRefused      the model does not fit into what is free; the figures are in the message
+"""
+
+from __future__ import annotations
+
+
+class IntegrityError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class ImageRefused(IntegrityError):  # noqa: N818 - named as the sentence reads
+    """The image cannot be made: the message names the file and what is wrong with it."""
+
+
+class RoomRefused(IntegrityError):  # noqa: N818
+    """The model does not fit: the message compares what it needs with what is free."""
