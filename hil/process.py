@@ -1,0 +1,115 @@
+"""One process of the bench: started in a group of its own, its output in a log, ended with everything it started."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from hil.errors import StackError
+
+TAIL_LINES = 30
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that this process gets when the one that started it ends."""
+
+
+def orbitlm(*arguments: str) -> list[str]:
+    """The command line of `orbitlm …` with this very Python."""
+    return [sys.executable, "-m", "orbitlm", *arguments]
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child does first on Linux, so that even a SIGKILL of the bench ends what it started."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+class ManagedProcess:
+    """A child process with a name and a log; SIGTERM first, then SIGKILL for it and whatever is left of its family."""
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                preexec_fn=_end_with_parent(),
+                env=os.environ | (env or {}),
+            )
+        self.pid = self.popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.popen.poll() is None
+
+    def tail(self, lines: int = TAIL_LINES) -> str:
+        """The last lines of its log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def check(self) -> None:
+        """Raise StackError, with the end of the log, if it has ended."""
+        if not self.alive:
+            raise StackError(f"{self.name} ended with exit code {self.popen.returncode}; its log ends:\n{self.tail()}")
+
+    def family(self) -> list[psutil.Process]:
+        """It and all its descendants that run now."""
+        with contextlib.suppress(psutil.Error):
+            this = psutil.Process(self.pid)
+            return [this, *this.children(recursive=True)]
+        return []
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self.popen.terminate()
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """End it: SIGTERM, up to `grace_s` of waiting, then SIGKILL for it and whatever is left of its family."""
+        family = self.family()
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(grace_s)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+        psutil.wait_procs(family, timeout=5)
+
+
+def wait_for(
+    condition: Callable[[], bool],
+    what: str,
+    deadline_s: float,
+    processes: Sequence[ManagedProcess] = (),
+    pause_s: float = 0.05,
+) -> None:
+    """Wait until `condition` holds; StackError when a process ends meanwhile or the deadline passes."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        for process in processes:
+            process.check()
+        if time.monotonic() > end:
+            logs = "".join(f"\n--- {process.name} ---\n{process.tail()}" for process in processes)
+            raise StackError(f"waited {deadline_s:g} s for {what}, in vain{logs}")
+        time.sleep(pause_s)
