@@ -1,0 +1,114 @@
+"""A question as a person asked it, checked before anything is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ground.errors import QuestionRefused
+
+QUESTION_BYTES = 900
+"""One telecommand carries the whole question (docs/contract.md §3.3)."""
+TEXT_BYTES = 255
+"""Scene and system texts travel as str8."""
+
+
+def new_id() -> int:
+    """A fresh query id: 64 random bits, never zero (zero means 'no parent')."""
+    return secrets.randbits(64) or 1
+
+
+def hex_id(query_id: int) -> str:
+    """The id as people and the API write it: 16 hex digits."""
+    return f"{query_id:016x}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and how the answer is to be made. Zero means 'the spacecraft's default'."""
+
+    question: str
+    scene: str = ""
+    """A scene's name, `latest`, `housekeeping`, or empty for none."""
+    system: str = ""
+    thinking: bool = False
+    max_tokens: int = 0
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    """None: chosen here when the answer is sampled, so that it can be made again."""
+    time_budget_s: int = 0
+    ttl_s: int = 0
+    """Seconds of mission time after which the answer is of no use; 0 none."""
+    parent: int = 0
+    """Id of the query that this one follows; 0 none."""
+
+    def __post_init__(self) -> None:
+        self._check_text("question", self.question, 1, QUESTION_BYTES)
+        self._check_text("scene", self.scene, 0, TEXT_BYTES)
+        self._check_text("system", self.system, 0, TEXT_BYTES)
+        if not self.question.strip():
+            raise QuestionRefused("question", "The question is empty: write at least one word.")
+        for name, top in (("max_tokens", 2**16), ("top_k", 2**16), ("time_budget_s", 2**16), ("ttl_s", 2**32)):
+            self._check_number(name, getattr(self, name), 0, top - 1)
+        self._check_number("temperature", self.temperature, 0, 100)
+        self._check_number("top_p", self.top_p, 0, 1)
+        self._check_number("seed", self.seed or 0, 0, 2**32 - 1)
+        self._check_number("parent", self.parent, 0, 2**64 - 1)
+        if self.seed is None:
+            object.__setattr__(self, "seed", secrets.randbits(32) if self.temperature > 0 else 0)
+
+    @staticmethod
+    def _check_text(name: str, text: str, least: int, most: int) -> None:
+        try:
+            found = len(text.encode())
+        except UnicodeEncodeError:
+            raise QuestionRefused(name, f"The {name} is not valid Unicode: it holds half a surrogate pair.") from None
+        if found > most:
+            raise QuestionRefused(
+                name, f"The {name} has {found} bytes in UTF-8, but one telecommand carries at most {most}: shorten it."
+            )
+        if found < least:
+            raise QuestionRefused(name, f"The {name} is empty: write at least one word.")
+
+    @staticmethod
+    def _check_number(name: str, value: float, least: float, most: float) -> None:
+        if not least <= value <= most:
+            raise QuestionRefused(name, f"{name} must be between {least:g} and {most:g}, found {value:g}.")
+
+    @property
+    def sha256(self) -> bytes:
+        """Hash of the question's bytes, as the receipt must repeat it."""
+        return hashlib.sha256(self.question.encode()).digest()
+
+    def ask_args(self, query_id: int) -> dict[str, Any]:
+        """Arguments of `inference.ask`: the same bytes for every repeat, since other content would be an id conflict."""
+        return {
+            "query_id": query_id,
+            "parent": self.parent,
+            "scene": self.scene,
+            "thinking": self.thinking,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "seed": self.seed,
+            "time_budget_s": self.time_budget_s,
+            "ttl_s": self.ttl_s,
+            "assurance": 0,
+            "system": self.system,
+            "question": self.question.encode(),
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, for the archive."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, told: dict[str, Any]) -> Question:
+        """The inverse of `dump`."""
+        return cls(**{each.name: told[each.name] for each in fields(cls) if each.name in told})

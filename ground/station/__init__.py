@@ -1,0 +1,1 @@
+"""The station: sessions with the spacecraft (sans-I/O) and the UDP shell around them."""
