@@ -9,6 +9,7 @@ refraction.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,25 @@ def sun_direction(times: Floats) -> Floats:
     longitude = np.radians((280.460 + 0.985_647_4 * days + 1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly)) % 360)
     tilt = np.radians(23.439 - 4e-7 * days)
     return np.stack([np.cos(longitude), np.cos(tilt) * np.sin(longitude), np.sin(tilt) * np.sin(longitude)], axis=1)
+
+
+def parse_station(text: str, mask: float = 5.0) -> Station:
+    """Read 'LAT,LON' or 'LAT,LON,ALT_M', in degrees north and east and metres."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3) or abs(numbers[0]) > 90 or abs(numbers[1]) > 180:
+        raise OrbitError(
+            f"expected a station like 78.23,15.39 or 78.23,15.39,450 (north, east, metres), found '{text}'"
+        )
+    return Station("station", numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 0.0, mask)
+
+
+def parse_time(text: str) -> float:
+    """Read an ISO 8601 time (UTC without a zone) as mission time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OrbitError(f"expected a time like 2026-11-20T12:00:00Z, found '{text}'") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,84 @@
+"""`orbitlm hil …`: the bench on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hil.errors import HilError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure what the house promises.")
+app.add_typer(bench, name="bench")
+
+ScenarioOption = Annotated[
+    str, typer.Option("--scenario", metavar="NAME|FILE", help="A shipped scenario, or a TOML file.")
+]
+
+
+@app.callback()
+def root() -> None:
+    """The bench: link emulator, demo, doctor, benchmarks.
+
+    Try it:  `orbitlm hil demo`  ·  `orbitlm hil demo --scenario storm --seed 7`  ·  `orbitlm hil doctor`
+    """
+
+
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """Turn an error of the bench into its one sentence and exit code 1."""
+    try:
+        yield
+    except HilError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def link(
+    scenario: ScenarioOption = "two-minute",
+    config: Annotated[Path | None, typer.Option("--config", help="TOML with addresses, clock, seed and data.")] = None,
+) -> None:
+    """Emulate the space link between ground and flight until Ctrl-C.
+
+    Example:  `orbitlm hil link --scenario storm --config link.toml`
+    """
+    from hil.link.relay import Relay
+    from hil.link.settings import load_settings
+    from hil.link.shell import run
+    from hil.scenario import load_scenario
+
+    with sentences():
+        settings = load_settings(config)
+        run(Relay(load_scenario(scenario), settings.seed), settings)
+
+
+@app.command()
+def plan(
+    tle: Annotated[Path, typer.Option("--tle", help="TLE file: two lines, or a name and two lines.")],
+    station: Annotated[str, typer.Option("--station", metavar="LAT,LON[,ALT_M]", help="Degrees north and east.")],
+    out: Annotated[Path, typer.Option("--out", help="The contact plan, JSON in the shape of HDTN.")],
+    start: Annotated[str, typer.Option("--start", help="ISO 8601, UTC; the epoch of the elements if left out.")] = "",
+    hours: Annotated[float, typer.Option("--hours", min=0.01, help="How far ahead.")] = 24.0,
+    mask: Annotated[float, typer.Option("--mask", min=0.0, max=89.9, help="Lowest elevation in degrees.")] = 5.0,
+    uplink_bps: Annotated[float, typer.Option("--uplink-bps", min=1.0)] = 64_000.0,
+    downlink_bps: Annotated[float, typer.Option("--downlink-bps", min=1.0)] = 1_000_000.0,
+) -> None:
+    """Compute a contact plan from an orbit.
+
+    Example:  `orbitlm hil plan --tle sat.tle --station 78.23,15.39,450 --out plan.json`
+    """
+    from hil.orbit import Orbit, parse_station, parse_time
+    from hil.plan import orbit_windows, plan_of
+
+    with sentences():
+        orbit = Orbit.from_file(tle)
+        place = parse_station(station, mask)
+        epoch = parse_time(start) if start else orbit.epoch
+        windows = orbit_windows(orbit, place, epoch, hours * 3600)
+        out.write_text(plan_of(windows, uplink_bps, downlink_bps, epoch).dump(), encoding="utf-8")
+    typer.echo(f"{len(windows)} contacts of {orbit.name} in {hours:g} h, written to {out}")
