@@ -5,6 +5,7 @@ FlightError
 │   ├── SettingsRefused   a setting, an argument or a configuration file is wrong
 │   ├── AlreadyRunning    another flight process holds the data directory
 │   ├── AddressTaken      the link's address is in use
+│   ├── ModelUnfit        the model file cannot be read, or does not fit into shared memory
 │   └── ChildUnfit        a child said that it cannot work on this machine with these settings (wrong GGUF, no memory)
 ├── JournalError          the journal could not be read or written
 └── SceneRefused          a scene cannot be used (carries the reason code that the link reports)
@@ -31,6 +32,10 @@ class AlreadyRunning(StartRefused):
 
 class AddressTaken(StartRefused):
     """The address of the link is in use or cannot be bound."""
+
+
+class ModelUnfit(StartRefused):
+    """The model file cannot be read or does not fit into shared memory."""
 
 
 class ChildUnfit(StartRefused):

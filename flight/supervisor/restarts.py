@@ -15,6 +15,11 @@ class Restarts:
         self._backoff_max_s = backoff_max_s
         self._times: deque[float] = deque()
 
+    @property
+    def count(self) -> int:
+        """Losses in the window, as of the last look."""
+        return len(self._times)
+
     def record(self, now: float) -> float:
         """Count a loss of the child; return the pause before its restart, s."""
         self._forget(now)

@@ -17,16 +17,19 @@ from typing import Any, Final
 
 from flight.store.files import write_whole
 
-NOMINAL: Final = "nominal"
+NORMAL: Final = "normal"
 SAFE: Final = "safe"
 
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """`boot`: starts of flight; `resets`: restarts of children by cause; `clean`: the last end was orderly."""
+    """`boot`: starts of flight; `safe_reason`: a reason code of the dictionary;
+
+    `resets`: restarts of children by cause; `clean`: the last end was orderly.
+    """
 
     boot: int = 0
-    mode: str = NOMINAL
+    mode: str = NORMAL
     safe_reason: str = ""
     clean: bool = True
     resets: dict[str, int] = field(default_factory=dict)
@@ -107,7 +110,7 @@ def _state(payload: bytes) -> SupervisorState | None:
         raw = json.loads(payload)
         resets = {str(cause): int(count) for cause, count in raw["resets"].items()}
         mode = raw["mode"]
-        if mode not in (NOMINAL, SAFE):
+        if mode not in (NORMAL, SAFE):
             return None
         return SupervisorState(int(raw["boot"]), mode, str(raw["safe_reason"]), bool(raw["clean"]), resets)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):

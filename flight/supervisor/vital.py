@@ -49,6 +49,10 @@ class Vital:
         """When the child is overdue unless it shows life before."""
         return self._since + self._limits.of(self.phase)
 
+    def limit(self) -> float:
+        """The limit of the phase, s."""
+        return self._limits.of(self.phase)
+
     def overdue(self, now: float) -> bool:
         """Whether the limit of the phase has passed."""
         return now > self.deadline()
