@@ -1,0 +1,96 @@
+"""Wordings of questions: `[a|b]` choices expanded, and the small untidiness of people typing."""
+
+import random
+import re
+import tomllib
+from functools import cache
+
+from models.paths import data_path
+
+_CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_WORD = re.compile(r"[A-Za-z]{5,}")
+_PREFIXES = (
+    "Please ",
+    "please ",
+    "Cadet, ",
+    "cadet, ",
+    "Hey, ",
+    "Ok, ",
+    "Now ",
+    "So, ",
+    "And ",
+    "Hi, ",
+    "Cadet: ",
+    "Well, ",
+)
+
+
+@cache
+def load_table(name: str) -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Return a TOML table of this package, such as `phrasings.toml`, read once."""
+    with data_path(name).open("rb") as file:
+        return tomllib.load(file)
+
+
+@cache
+def wordings(task: str, held: bool) -> tuple[str, ...]:
+    """Return the wording templates of a task such as `vessels.speed`: those for training, or those held out."""
+    group, _, name = task.partition(".")
+    table = load_table("phrasings.toml")[group][name]
+    return tuple(table["held" if held else "ask"])
+
+
+def expand(rng: random.Random, template: str) -> str:
+    """Return the template with each `[a|b]` replaced by one of its choices."""
+    return _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), template)
+
+
+def all_expansions(template: str) -> list[str]:
+    """Return every text that a template can become."""
+    match = _CHOICE.search(template)
+    if match is None:
+        return [template]
+    heads = [template[: match.start()] + choice + template[match.end() :] for choice in match.group(1).split("|")]
+    return [text for head in heads for text in all_expansions(head)]
+
+
+def untidy(rng: random.Random, question: str, names: tuple[str, ...] = ()) -> str:
+    """Return the question as people type it: some in lower case, without a question mark, with stray spaces.
+
+    `names` are kept apart when letters are dropped or lowered; ids such as V14 or CPU_T may be lowered too.
+    """
+    text = question
+    if rng.random() < 0.10:
+        starts_with_name = any(text.startswith(name) for name in names)
+        text = rng.choice(_PREFIXES) + (text if starts_with_name else text[:1].lower() + text[1:])
+    if rng.random() < 0.04 and text and text[-1] in ".?":
+        text = f"{text[:-1]}{rng.choice((' please', ', please', ' now'))}{text[-1]}"
+    if rng.random() < 0.15 and text and text[-1] in ".?!":
+        text = text[:-1]
+    if rng.random() < 0.15:
+        text = _lowered(text, names, ids_too=rng.random() < 0.5)
+    elif rng.random() < 0.04:
+        text = _with_typo(rng, text, names)
+    if rng.random() < 0.05:
+        text = rng.choice((text + " ", text + "  ", " " + text, text + "\n", text + " ?", text + "?"))
+    return text
+
+
+def _lowered(text: str, names: tuple[str, ...], ids_too: bool) -> str:
+    lowered = text.lower()
+    for name in names:
+        is_id = any(letter.isdigit() or letter == "_" for letter in name)
+        if not (is_id and ids_too):
+            lowered = re.sub(rf"\b{re.escape(name.lower())}\b", name, lowered)
+    return lowered
+
+
+def _with_typo(rng: random.Random, text: str, names: tuple[str, ...]) -> str:
+    spans = [match for match in _WORD.finditer(text) if match.group() not in names]
+    if not spans:
+        return text
+    span = rng.choice(spans)
+    at = rng.randrange(span.start() + 1, span.end() - 1)
+    if rng.random() < 0.5:
+        return text[:at] + text[at + 1 :]
+    return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
