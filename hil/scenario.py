@@ -167,6 +167,8 @@ class Scenario(_Model):
     engine: EngineModel = EngineModel()
     scenes: tuple[SceneModel, ...] = ()
     questions: tuple[QuestionModel, ...] = ()
+    source: Annotated[str, Field(exclude=True)] = ""
+    """The file as it was read, for the record of a run."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -191,6 +193,16 @@ class Scenario(_Model):
         return self
 
     @property
+    def waits(self) -> bool:
+        """Whether the clock matters before the first question: the first contact comes later than the epoch."""
+        return self.orbit is not None or self.contacts[0].start_s > 0
+
+    @property
+    def epoch_iso(self) -> str:
+        """The epoch as ISO 8601 in UTC."""
+        return datetime.fromtimestamp(self.epoch_s, UTC).isoformat().replace("+00:00", "Z")
+
+    @property
     def epoch_s(self) -> float:
         """The epoch in mission time (seconds since 1970, UTC); a time without a zone is UTC."""
         zoned = self.epoch if self.epoch.tzinfo else self.epoch.replace(tzinfo=UTC)
@@ -210,13 +222,14 @@ def load_scenario(which: str | Path) -> Scenario:
         if not path.is_file():
             raise ScenarioError(f"expected a scenario file (*.toml) or one of {', '.join(shipped())}, found '{which}'")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        content = tomllib.loads(source)
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"cannot read the scenario {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"the scenario {path} is not TOML: {error}") from error
     try:
-        return Scenario.model_validate(content)
+        return Scenario.model_validate(content | {"source": source})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
