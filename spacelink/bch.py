@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 
 INFORMATION_BYTES = 7
 CODEBLOCK_BYTES = 8
-_GENERATOR = 0b1100_0101  # x^7 + x^6 + x^2 + 1, 231.0-B-4 §3.3.1
+_GENERATOR = 0b1100_0101  # x^7 + x^6 + x^2 + 1, 231.0-B-4 §3
 _CLEAN, _REJECT = 64, 65
 
 

@@ -15,7 +15,7 @@ from spacelink.randomizer import randomize
 from spacelink.rejection import Rejection
 
 ASM = bytes.fromhex("1ACFFC1D")
-"""Attached sync marker, 131.0-B §9.3.4."""
+"""Attached sync marker, 131.0-B §9."""
 CADU_BYTES = len(ASM) + reed_solomon.CODEBLOCK_BYTES
 MAX_ASM_ERRORS = 3
 """Wrong bits tolerated in the marker. A datagram keeps frame boundaries and Reed-Solomon judges the rest, so this only

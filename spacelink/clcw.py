@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 COP_1 = 1
-"""COP in effect, 232.0-B-4 §4.2.1.5."""
+"""COP in effect, 232.0-B-4 §4.2.1."""
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,16 @@ class Clcw:
 
     virtual_channel: int
     farm_b_counter: int = 0
-    """Type-B frames accepted, modulo 4 (§4.2.1.11.2)."""
+    """Type-B frames accepted, modulo 4."""
     report_value: int = 0
-    """V(R), next expected N(S) of Type-A frames (§4.2.1.12)."""
+    """V(R), next expected N(S) of Type-A frames."""
     no_rf_available: bool = False
     no_bit_lock: bool = False
     lockout: bool = False
     wait: bool = False
     retransmit: bool = False
     status: int = 0
-    """Status field, 3 bits, mission specific (§4.2.1.4)."""
+    """Status field, 3 bits, mission specific."""
 
     def pack(self) -> bytes:
         """The four bytes of the Operational Control Field, type 1."""

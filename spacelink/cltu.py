@@ -13,13 +13,13 @@ from spacelink import bch
 from spacelink.rejection import Rejection
 
 START = bytes.fromhex("EB90")
-"""Start sequence, 231.0-B-4 §5.2.2."""
+"""Start sequence, 231.0-B-4 §5.2."""
 TAIL = bytes.fromhex("C5C5C5C5C5C5C579")
-"""Tail sequence, 231.0-B-4 §5.2.4: made so that no decoder corrects it into a codeblock."""
+"""Tail sequence, 231.0-B-4 §5.2: made so that no decoder corrects it into a codeblock."""
 FILL = 0x55
-"""Fill of the last codeblock, 231.0-B-4 §5.2.3: alternating, beginning with 0."""
+"""Fill of the last codeblock, 231.0-B-4 §5.2: alternating, beginning with 0."""
 
-# One wrong bit is tolerated in the start sequence in single error correction mode, 231.0-B-4 §6.2.
+# One wrong bit is tolerated in the start sequence in single error correction mode, 231.0-B-4 §5.
 _START_WORD = int.from_bytes(START, "big")
 _ACCEPTED_STARTS = np.array([_START_WORD, *(_START_WORD ^ 1 << bit for bit in range(16))], np.uint16)
 
@@ -53,7 +53,7 @@ def decode_cltu(data: bytes) -> Cltu | Rejection:
     """Find the start sequence, decode codeblocks up to the tail or the first one beyond repair.
 
     The start is looked for at whole bytes, since a datagram keeps byte boundaries; what stands before it is passed
-    over. Reception states and events: 231.0-B-4 §6.2.
+    over.
     """
     raw = np.frombuffer(data, np.uint8)
     start = _find_start(raw)

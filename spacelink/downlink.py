@@ -125,8 +125,8 @@ class DownlinkReceiver:
     """Ground's end. Whatever bytes come, `receive` answers and counts; it raises nothing.
 
     Counters: `cadus` (datagrams seen), `frames` (good ones), `symbols_corrected`, `idle_frames`; by frame counts
-    `frames_lost` (missing, and not come late since), `frames_late`, `frames_duplicated`, `count_restarts`; `packets`,
-    `idle_packets`, `packets_cut` (begun but never completed); and each `Rejection` met.
+    `frames_lost` (missing, and not come late since), `frames_late`, `frames_duplicated`, `count_jumps` (the sender
+    started anew); `packets`, `idle_packets`, `packets_cut` (begun, never completed); and each `Rejection` met.
     """
 
     def __init__(self, spacecraft: Spacecraft | None = None) -> None:

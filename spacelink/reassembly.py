@@ -64,7 +64,7 @@ class Reassembler:
         packets = [*self._join(before), *packets]
         if piece.tail:
             packets += self._join(count)
-        self._forget(count)
+        self._forget()
         return packets
 
     def _advance(self, count: int, identity: tuple[int, int, int]) -> bool:
@@ -81,8 +81,9 @@ class Reassembler:
             if known.identity == identity:
                 self._counters["frames_duplicated"] += 1
                 return False
-            # Another frame under a count just used: the sender has started anew.
-            self._counters["count_restarts"] += 1
+        if ahead >= COUNT_MODULUS // 2:
+            # The sender started anew, or was silent for so long that its count tells nothing.
+            self._counters["count_jumps"] += 1
             self._give_up(list(self._pieces))
             self._missing.clear()
         else:
@@ -153,7 +154,7 @@ class Reassembler:
             self._counters["packets"] += 1
             packets.append(packet)
 
-    def _forget(self, count: int) -> None:
+    def _forget(self) -> None:
         """Drop the pieces that are too old to be continued."""
         assert self._expected is not None
         newest = self._expected - 1

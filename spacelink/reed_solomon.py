@@ -28,7 +28,7 @@ FRAME_BYTES = DEPTH * INFORMATION
 CODEBLOCK_BYTES = DEPTH * SYMBOLS
 
 _STEP = 11
-"""The generator's roots are powers of α^11 (131.0-B §4.3.4)."""
+"""The generator's roots are powers of α^11 (131.0-B §4.3)."""
 _FIRST = 128 - MAX_ERRORS
 """j of the first root."""
 _CHUNK = 640
@@ -65,20 +65,33 @@ def decode(codeblocks: Bytes) -> Decoded:
     data = codeblocks[:, :FRAME_BYTES].copy()
     received = _deal(codeblocks[:, FRAME_BYTES:], PARITY)
     difference = _parity(_deal(data, INFORMATION)) ^ received
-    dirty = np.flatnonzero(difference.any(axis=1))
     corrected = np.zeros(count, np.int64)
     ok = np.ones(count, np.bool_)
-    if len(dirty):
-        errors = _locate(_syndromes(difference[dirty]))
-        ok[dirty[~errors.ok] // DEPTH] = False
-        keep = errors.ok[errors.codeword]
-        word, position, value = dirty[errors.codeword[keep]], errors.position[keep], errors.value[keep]
-        frame = word // DEPTH
-        np.add.at(corrected, frame, 1)
-        corrected[~ok] = 0
-        inside = (position < INFORMATION) & ok[frame]
-        data[frame[inside], position[inside] * DEPTH + word[inside] % DEPTH] ^= value[inside]
+    # Whole frames to a chunk: a frame is given back as received when one of its codewords fails.
+    step = _CHUNK // DEPTH
+    wrong = np.flatnonzero(difference.reshape(count, -1).any(axis=1))
+    for first in range(0, len(wrong), step):
+        _correct(wrong[first : first + step], difference, data, corrected, ok)
     return Decoded(data, corrected, ok)
+
+
+def _correct(
+    frames: npt.NDArray[np.int64],
+    difference: Bytes,
+    data: Bytes,
+    corrected: npt.NDArray[np.int64],
+    ok: npt.NDArray[np.bool_],
+) -> None:
+    """Correct these frames of a batch in place, given the difference in parity uint8[n * 5, 32]."""
+    words = (frames[:, None] * DEPTH + np.arange(DEPTH)).ravel()
+    words = words[difference[words].any(axis=1)]
+    errors = _locate(_syndromes(difference[words]))
+    ok[words[~errors.ok] // DEPTH] = False
+    keep = ok[words[errors.codeword] // DEPTH]
+    word, position, value = words[errors.codeword[keep]], errors.position[keep], errors.value[keep]
+    np.add.at(corrected, word // DEPTH, 1)
+    inside = position < INFORMATION
+    data[word[inside] // DEPTH, position[inside] * DEPTH + word[inside] % DEPTH] ^= value[inside]
 
 
 def _deal(rows: Bytes, symbols: int) -> Bytes:
@@ -175,9 +188,12 @@ def _locate(syndromes: Bytes) -> _Errors:
     roots = _STEP * np.arange(_FIRST, _FIRST + PARITY)
     terms = products[value[:, None], exponents[(SYMBOLS - 1 - position)[:, None] * roots % ORDER]]
     explained = np.zeros_like(syndromes)
-    np.bitwise_xor.at(explained, codeword, terms)
+    named, starts = np.unique(codeword, return_index=True)
+    if len(named):
+        explained[named] = np.bitwise_xor.reduceat(terms, starts, axis=0)
     ok &= (explained == syndromes).all(axis=1)
-    return _Errors(codeword, position, galois.to_dual()[value], ok)
+    keep = ok[codeword]
+    return _Errors(codeword[keep], position[keep], galois.to_dual()[value[keep]], ok)
 
 
 def _key_equation(syndromes: Bytes) -> tuple[Bytes, Bytes]:

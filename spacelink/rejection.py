@@ -10,7 +10,7 @@ class Rejection(StrEnum):
 
     # Telecommand, in the order of the checks.
     NO_START = "no_start"
-    """No start sequence was found (231.0-B-4 §5.2.2)."""
+    """No start sequence was found (231.0-B-4 §5.2)."""
     BCH_UNCORRECTABLE = "bch_uncorrectable"
     """A codeblock with more than one wrong bit came before the end of the frame."""
     FRAME_LENGTH = "frame_length"

@@ -52,7 +52,7 @@ class TcFrame:
 
     @classmethod
     def unpack(cls, data: bytes, *, spacecraft_id: int, virtual_channel: int) -> TcFrame | Rejection:
-        """Read a frame followed by any fill, length and CRC before everything else (frame validation, §4.4.3)."""
+        """Read a frame followed by any fill, length and CRC before everything else (frame validation, §4.4)."""
         if len(data) < OVERHEAD:
             return Rejection.FRAME_LENGTH
         first, second, _sequence = _HEADER.unpack_from(data)

@@ -12,18 +12,18 @@ from spacelink.crc import frame_crc
 from spacelink.rejection import Rejection
 
 FRAME_BYTES = 1115
-"""Fixed by RS(255,223) with I = 5 and no virtual fill (131.0-B §4.3.7)."""
+"""Fixed by RS(255,223) with I = 5 and no virtual fill (131.0-B §4.3)."""
 HEADER = 6
 OCF = 4
 FECF = 2
 DATA_BYTES = FRAME_BYTES - HEADER - OCF - FECF
 
 NO_FIRST_HEADER = 0x7FF
-"""First header pointer of a frame in which no packet starts, §4.1.2.7.6.4."""
+"""First header pointer of a frame in which no packet starts, §4.1.2.7.6."""
 ONLY_IDLE = 0x7FE
-"""First header pointer of a frame with only idle data, §4.1.2.7.6.5."""
+"""First header pointer of a frame with only idle data, §4.1.2.7.6."""
 COUNT_MODULUS = 256
-"""Master and virtual channel frame counts have 8 bits, §4.1.2.4 and §4.1.2.5."""
+"""Master and virtual channel frame counts have 8 bits, §4.1.2.5 and §4.1.2.6."""
 
 _HEADER = struct.Struct(">HBBH")
 _OCF_FLAG = 1
