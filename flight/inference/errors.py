@@ -6,7 +6,7 @@ InferenceError
 ├── PeerClosed          the other end of the core socket is gone
 └── QueryError          one query ends; the engine goes on
     ├── QueryRefused    before prefill: `context_overflow`, `prompt_refused`
-    └── QueryFailed     after it began: `numeric_fault`, `engine_fault`
+    └── QueryFailed     after it began: `numeric_fault`, `engine_failed`
 """
 
 from __future__ import annotations

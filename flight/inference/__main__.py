@@ -1,0 +1,64 @@
+"""The engine child: `python -m flight.inference --control-fd N --parent PID --core-address @NAME --settings JSON`.
+
+Exit status: 0 told to leave; 2 wrong arguments; 3 unfit, this model can never work here; 4 a fresh process is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Final
+
+from pydantic import ValidationError
+
+from flight.control import ControlChannel, die_with_parent
+from flight.inference.settings import EngineSettings
+
+LEFT: Final = 0
+UNFIT: Final = 3
+RENEW: Final = 4
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the engine child; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flight.inference", description="The engine child of flight.")
+    parser.add_argument("--control-fd", type=int, required=True, help="inherited socket to the supervisor")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
+    parser.add_argument("--core-address", required=True, help="Unix socket of core: a path, or @NAME")
+    parser.add_argument("--settings", required=True, help="EngineSettings as JSON")
+    given = parser.parse_args(arguments)
+    if not die_with_parent(given.parent):
+        return LEFT
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = EngineSettings.model_validate_json(given.settings)
+    except ValidationError as error:
+        parser.error(f"--settings: {error}")
+
+    from flight.inference import binding  # after the arguments: the library takes its time to load
+    from flight.inference.duty import Duty, Leave
+    from flight.inference.engine import Engine
+    from flight.inference.errors import ModelRefused
+
+    duty = Duty(ControlChannel.from_fd(given.control_fd))
+    duty.catch_signals()
+    binding.start()
+    try:
+        engine = Engine(settings, duty)
+        healthy = engine.serve(given.core_address)
+        engine.close()
+    except Leave:
+        return LEFT
+    except ModelRefused as error:
+        logging.getLogger(__name__).error("%s", error)
+        duty.unfit(str(error))
+        return UNFIT
+    except OSError as error:
+        logging.getLogger(__name__).error("core cannot be reached at %s: %s", given.core_address, error)
+        return RENEW
+    return LEFT if healthy else RENEW
+
+
+if __name__ == "__main__":
+    sys.exit(main())
