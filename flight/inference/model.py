@@ -155,7 +155,7 @@ def _check_magic(settings: EngineSettings) -> None:
 def _reason(errors: list[str]) -> str:
     """The first cause that llama.cpp gave, without the names of its functions."""
     for line in errors:
-        text = re.sub(r"^(\w+: )+", "", line).strip().rstrip(".")
-        if (text and not text.startswith(("failed to load model", "error loading model"))) or text.count(":"):
-            return re.sub(r"^error loading model: ", "", text)
+        text = re.sub(r"^((error loading model|\w+): )+", "", line).strip().rstrip(".")
+        if text:
+            return text
     return "llama.cpp gave no reason"

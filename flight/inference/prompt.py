@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class Prompt:
         return hashlib.sha256(np.array(self.tokens, dtype="<i4").tobytes()).hexdigest()
 
 
+_QUESTION: Final = ChatMessage(role="user", content="ready?")
+
+
 class PromptMaker:
     """Makes prompts for one model. Raises `ModelRefused` when its template cannot carry a question."""
 
@@ -38,13 +42,20 @@ class PromptMaker:
             bos=self.vocabulary.special_text("bos"),
             eos=self.vocabulary.special_text("eos"),
         )
+        self._folds_system = False
         try:
-            self.make((ChatMessage(role="user", content="ready?"),), thinking=False)
+            self.make((_QUESTION,), thinking=False)
         except QueryRefused as error:
             raise ModelRefused(f"The model {model.settings.name} cannot be asked: {error.detail}.") from error
+        try:
+            self.make((ChatMessage(role="system", content="x"), _QUESTION), thinking=False)
+        except QueryRefused:
+            self._folds_system = True  # Gemma, early Mistral: no such role; users put the text before the question
 
     def make(self, messages: Sequence[ChatMessage], *, thinking: bool) -> Prompt:
         """The prompt for `messages`. Raises `QueryRefused`."""
+        if self._folds_system:
+            messages = _folded(messages)
         parts = self._template.parts(messages, thinking=thinking)
         tokens: list[int] = []
         for part in parts:
@@ -58,3 +69,11 @@ class PromptMaker:
             tokens=tuple(self.vocabulary.begins(tokens)),
             thinking_begun=tail.rfind("<think>") > tail.rfind("</think>"),
         )
+
+
+def _folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """`messages` with a system text at the start written before the first question."""
+    if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
+        return messages
+    text = f"{messages[0].content}\n\n{messages[1].content}"
+    return (ChatMessage(role="user", content=text), *messages[2:])

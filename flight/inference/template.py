@@ -7,11 +7,16 @@ placeholders, tell whether the template trims contents; a template that does any
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from flight.inference.errors import ModelRefused, QueryRefused
@@ -19,8 +24,12 @@ from flight.inference.protocol import ChatMessage
 
 # Private-use characters mark the ends; what lies between is what careless filters change (case, HTML, lines, spaces).
 _PLACEHOLDER: Final = "\ue000Aa <{}&\"'>\n  b\ue001"
+_HOLDERS: Final = re.compile(re.escape(_PLACEHOLDER).replace(r"\{\}", r"(\d+)"))
 _PAD_ANY: Final = "\v"  # stripped by trim, never written by a template
 _PAD_LINE: Final = "\n"
+
+_SOME_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""What templates that insist on a date are told: the same messages must give the same prompt tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +44,26 @@ class _TemplateSays(Exception):  # noqa: N818 - raised by the template itself
     """The template's own `raise_exception`."""
 
 
+class _Generation(Extension):
+    """`{% generation %}` marks the answers for training (transformers' extension); the text inside is plain."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2's own way
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 class ChatTemplate:
     """A compiled chat template. Raises `ModelRefused` when the source is not valid Jinja."""
 
     def __init__(self, source: str, *, bos: str, eos: str) -> None:
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
         environment.globals["raise_exception"] = _raise
-        # No `strftime_now`: the same journalled messages must give the same prompt tomorrow.
+        if "strftime_now is defined" not in source:  # else the template has a day of its own
+            environment.globals["strftime_now"] = _SOME_DAY.strftime
         try:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
@@ -53,43 +73,32 @@ class ChatTemplate:
 
     def parts(self, messages: Sequence[ChatMessage], *, thinking: bool) -> list[Part]:
         """The prompt for `messages`, up to where the answer begins. Raises `QueryRefused` (`prompt_refused`)."""
-        own = self._split(messages, thinking, "")
-        trimmed = _trims(own, self._split(messages, thinking, _PAD_ANY), _PAD_ANY)
-        lines = _trims(own, self._split(messages, thinking, _PAD_LINE), _PAD_LINE)
+        own, order = self._split(messages, thinking, "")
+        trimmed = _trims(own, self._split(messages, thinking, _PAD_ANY)[0], _PAD_ANY)
+        lines = _trims(own, self._split(messages, thinking, _PAD_LINE)[0], _PAD_LINE)
         parts = [Part(own[0], is_content=False)]
-        contents = [message.content for message in messages if message.content]
-        for number, content in enumerate(contents):
-            text = content
+        for place, number in enumerate(order):
+            text = messages[number].content
             for side, cut in enumerate((str.lstrip, str.rstrip)):
-                place = 2 * number + side
-                if trimmed[place]:
+                if trimmed[2 * place + side]:
                     text = cut(text)
-                elif lines[place]:
+                elif lines[2 * place + side]:
                     text = cut(text, "\n")
-            parts += [Part(text, is_content=True), Part(own[number + 1], is_content=False)]
+            parts += [Part(text, is_content=True), Part(own[place + 1], is_content=False)]
         return [part for part in parts if part.text]
 
-    def _split(self, messages: Sequence[ChatMessage], thinking: bool, pad: str) -> list[str]:
-        """The template's own texts before, between and after the contents, which are rendered with `pad` around."""
-        holders = [_PLACEHOLDER.format(number) for number, message in enumerate(messages) if message.content]
-        numbered = iter(holders)
+    def _split(self, messages: Sequence[ChatMessage], thinking: bool, pad: str) -> tuple[list[str], list[int]]:
+        """The template's own texts around the contents, rendered with `pad` around them; and the messages' order."""
+        with_text = [number for number, message in enumerate(messages) if message.content]
         stand_ins = [
-            {"role": message.role, "content": pad + next(numbered) + pad if message.content else ""}
-            for message in messages
+            {"role": message.role, "content": f"{pad}{_PLACEHOLDER.format(number)}{pad}" if message.content else ""}
+            for number, message in enumerate(messages)
         ]
-        rest = self._render(stand_ins, thinking)
-        texts = []
-        for holder in holders:
-            before, found, rest = rest.partition(holder)
-            if not found:
-                raise QueryRefused(
-                    "prompt_refused", "the model's chat template changes, drops or reorders these messages"
-                )
-            texts.append(before)
-        texts.append(rest)
-        if any("\ue000" in text for text in texts):
-            raise QueryRefused("prompt_refused", "the model's chat template repeats one of these messages")
-        return texts
+        pieces = _HOLDERS.split(self._render(stand_ins, thinking))
+        texts, order = pieces[::2], [int(number) for number in pieces[1::2]]
+        if sorted(order) != with_text or any("\ue000" in text for text in texts):
+            raise QueryRefused("prompt_refused", "the model's chat template changes, drops or repeats messages")
+        return texts, order
 
     def _render(self, messages: list[dict[str, str]], thinking: bool) -> str:
         values: dict[str, Any] = {
