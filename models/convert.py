@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gguf
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelFileError, ModelsError
-from models.gguf_writing import QwenDims, add_header, add_vocabulary, vocabulary_of
-from models.tokenizer import load_tokenizer
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from models.gguf_writing import QwenDims, Vocabulary, add_header, add_vocabulary, read_vocabulary
 
 TYPES = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -24,11 +20,11 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What conversion needs of a training checkpoint: dimensions, weights by GGUF name, tokenizer, progress."""
+    """What conversion needs of a training checkpoint: dimensions, weights by GGUF name, vocabulary, progress."""
 
     dims: QwenDims
     weights: dict[str, NDArray[np.float32]]
-    tokenizer: "Tokenizer"
+    vocabulary: Vocabulary
     steps: int
     tokens: int
 
@@ -59,7 +55,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         tied=True,
     )
     weights = {name: value.float().numpy() for name, value in state["network"].items()}
-    return Checkpoint(dims, weights, load_tokenizer(folder / "tokenizer.json"), state["steps"], state["tokens"])
+    return Checkpoint(dims, weights, read_vocabulary(folder / "tokenizer.json"), state["steps"], state["tokens"])
 
 
 def write_gguf(checkpoint: Checkpoint, out: Path, kind: str) -> Path:
@@ -70,7 +66,7 @@ def write_gguf(checkpoint: Checkpoint, out: Path, kind: str) -> Path:
     partial = out.with_suffix(".part")
     writer = gguf.GGUFWriter(str(partial), "qwen3")
     add_header(writer, checkpoint.dims, file_type, "Apache-2.0")
-    add_vocabulary(writer, vocabulary_of(checkpoint.tokenizer))
+    add_vocabulary(writer, checkpoint.vocabulary)
     for name, values in checkpoint.weights.items():
         if values.ndim == 1:
             writer.add_tensor(name, values.astype(np.float32))

@@ -1,15 +1,13 @@
 """What every GGUF file written here has in common: the qwen3 header, the tokenizer and the chat template."""
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import gguf
 
 from models.prompt import CHAT_TEMPLATE
 from models.tokenizer import SPECIALS
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 EOS = "<|im_end|>"
 PADDING = "<|endoftext|>"
@@ -42,12 +40,13 @@ class Vocabulary:
     merges: list[str]
 
 
-def vocabulary_of(tokenizer: "Tokenizer", size: int | None = None) -> Vocabulary:
-    """Return the vocabulary of a byte-level BPE tokenizer, padded with unused tokens up to `size`."""
-    import json
+def read_vocabulary(path: Path, size: int | None = None) -> Vocabulary:
+    """Return the vocabulary of a byte-level BPE `tokenizer.json`, padded with filler tokens up to `size`.
 
-    model = json.loads(tokenizer.to_str())["model"]
-    by_id = {number: text for text, number in tokenizer.get_vocab(with_added_tokens=True).items()}
+    Filler tokens are ordinary ones that no merge reaches: text never becomes one, but a model may write them.
+    """
+    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    by_id = {number: text for text, number in model["vocab"].items()}
     tokens, types = [], []
     for number in range(len(by_id)):
         text = by_id[number]
@@ -59,8 +58,8 @@ def vocabulary_of(tokenizer: "Tokenizer", size: int | None = None) -> Vocabulary
         else:
             types.append(int(gguf.TokenType.USER_DEFINED))
     for number in range(len(tokens), size or len(tokens)):
-        tokens.append(f"[unused{number}]")
-        types.append(int(gguf.TokenType.UNUSED))
+        tokens.append(f"\u0120w{number}")
+        types.append(int(gguf.TokenType.NORMAL))
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
     return Vocabulary(tokens, types, merges)
 

@@ -1,7 +1,8 @@
 """The Qwen3 architecture in PyTorch, as small as cadet needs it. Part of the `train` extra; imports torch.
 
 Reference: huggingface.co/Qwen/Qwen3-0.6B (config.json) and llama.cpp's qwen3 graph: RMS norm before attention and
-feed-forward, normalised queries and keys per head, grouped keys and values, rotary positions (halves), SwiGLU, tied embedding.
+feed-forward, normalised queries and keys per head, grouped keys and values, rotary positions (halves), SwiGLU, tied
+embedding.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ class Shape:
         return asdict(self)
 
 
-class Norm(nn.Module):
+class Norm(nn.Module):  # type: ignore[misc,unused-ignore]
     """Root-mean-square normalisation with a gain."""
 
     def __init__(self, width: int, epsilon: float) -> None:
@@ -53,7 +54,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc,unused-ignore]
     """One layer: attention and feed-forward, each behind a norm and added to its input."""
 
     def __init__(self, shape: Shape) -> None:
@@ -89,7 +90,7 @@ class Block(nn.Module):
         return x + self.ffn_down(functional.silu(self.ffn_gate(y)) * self.ffn_up(y))
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc,unused-ignore]
     """The whole network: embedding, layers, last norm; the embedding also reads out the logits."""
 
     cos: Tensor

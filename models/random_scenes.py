@@ -106,7 +106,8 @@ def _districts(rng: random.Random, count: int, held_out: bool | None) -> list[st
 
 def _position(rng: random.Random) -> str:
     latitude, longitude = rng.randint(0, 6999), rng.randint(0, 17999)
-    return f"{latitude // 100}.{latitude % 100:02d}{rng.choice('NS')} {longitude // 100}.{longitude % 100:02d}{rng.choice('EW')}"
+    north, east = rng.choice("NS"), rng.choice("EW")
+    return f"{latitude // 100}.{latitude % 100:02d}{north} {longitude // 100}.{longitude % 100:02d}{east}"
 
 
 def _vessels(rng: random.Random, count: int, margin: bool, held_out: bool | None) -> Scene:

@@ -158,7 +158,7 @@ class Trainer:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * factor
             loss = self._loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             for optimizer in (self.muon, self.adam):
                 optimizer.step()

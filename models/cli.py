@@ -1,0 +1,250 @@
+"""`orbitlm models …`: the catalogue, cadet and its recipe, the GGUF tools on the command line."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import ModelsError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+DEFAULT_FOLDER = Path("data/models")
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where fetched models lie.")]
+RunOption = Annotated[Path, typer.Option("--run", help="Folder of the training run (checkpoint, tokenizer, log).")]
+
+
+@app.callback()
+def root() -> None:
+    """The catalogue of models, the embedded model cadet with its recipe, and the GGUF tools.
+
+    Try it:  `orbitlm models list`  ·  `orbitlm models info cadet`  ·  `orbitlm models eval cadet`
+    """
+
+
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """Turn an error of this package into its one sentence and exit code 1."""
+    try:
+        yield
+    except ModelsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def resolve(name: str, folder: Path = DEFAULT_FOLDER) -> Path:
+    """Return the file that a person means: a path, or a name of the catalogue that is here."""
+    from models.catalogue import catalogue
+
+    path = Path(name)
+    if path.exists() or name.lower() not in catalogue():
+        return path
+    found = catalogue()[name.lower()]
+    here = found.embedded_path or folder / found.file
+    if not here.exists():
+        raise ModelsError(f"{name} is not here yet: run  orbitlm models fetch {name}")
+    return here
+
+
+@app.command("list")
+def list_models(
+    folder: FolderOption = DEFAULT_FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models of the catalogue, and which are here.
+
+    Example:  `orbitlm models list`
+    """
+    from models.show import catalogue_json, show_catalogue
+
+    with sentences():
+        if as_json:
+            typer.echo(json.dumps(catalogue_json(folder), indent=2))
+        else:
+            show_catalogue(folder)
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],
+    context: Annotated[int, typer.Option("--context", help="Context length in tokens; 0 = 4096 or what it has.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a model file is, what memory it needs, and whether this board can take it.
+
+    Example:  `orbitlm models info cadet --context 1024`
+    """
+    from models.gguf_file import read_info
+    from models.show import info_json, show_info
+
+    with sentences():
+        found = read_info(resolve(model))
+        length = context or min(found.n_ctx_train or 4096, 4096)
+        if as_json:
+            typer.echo(json.dumps(info_json(found, length), indent=2))
+        else:
+            show_info(found, length)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name of the catalogue, such as qwen3-0.6b.")],
+    folder: FolderOption = DEFAULT_FOLDER,
+) -> None:
+    """Fetch a model from Hugging Face: resumable, SHA-256 checked against the hub's and pinned.
+
+    Example:  `orbitlm models fetch qwen3-0.6b`
+    """
+    from models.catalogue import entry
+    from models.fetch import fetch as fetch_model
+    from models.show import byte_progress
+
+    with sentences():
+        found = entry(name)
+        with byte_progress(found.file or found.name) as advance:
+            path = fetch_model(found, folder, advance)
+        typer.echo(f"{path} is here and its SHA-256 is right." if found.repository else f"{path} comes with OrbitLM.")
+
+
+@app.command()
+def verify(model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A fetched model.")]) -> None:
+    """Compare a model file with its pinned SHA-256.
+
+    Example:  `orbitlm models verify qwen3-0.6b`
+    """
+    from models.fetch import verify as verify_model
+    from models.show import byte_progress
+
+    with sentences():
+        path = resolve(model)
+        with byte_progress(path.name) as advance:
+            digest = verify_model(path, advance)
+        typer.echo(f"{path} is whole: SHA-256 {digest}")
+
+
+@app.command("random")
+def random_model(
+    name: Annotated[str, typer.Argument(help="qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b or tiny.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    kind: Annotated[str, typer.Option("--type", help="q8_0 or f16.")] = "q8_0",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the weights.")] = 1,
+) -> None:
+    """Write random weights at the true dimensions of a Qwen3: for timing only, its text is nonsense.
+
+    Example:  `orbitlm models random qwen3-0.6b --out /tmp/random-0.6b.gguf`
+    """
+    from models.random_weights import DIMS, write_random
+    from models.show import byte_progress
+
+    with sentences():
+        if name.lower() not in DIMS:
+            raise ModelsError(f"There are no dimensions for {name!r}; there are {', '.join(DIMS)}.")
+        with byte_progress(out.name) as advance:
+            write_random(DIMS[name.lower()], out, kind.lower(), seed, advance)
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB of random weights, for timing only")
+
+
+@app.command()
+def corpus(
+    count: Annotated[int, typer.Option("--count", help="How many samples.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Seed.")] = 1,
+    held: Annotated[bool, typer.Option("--held", help="Evaluation cases instead of training conversations.")] = False,
+) -> None:
+    """Print samples of the generated corpus.
+
+    Example:  `orbitlm models corpus --count 3`  ·  `orbitlm models corpus --held --count 20`
+    """
+    from models.corpus import conversation, held_out_cases
+
+    if held:
+        for case in held_out_cases(count, seed):
+            typer.echo(f"--- {case.task}\nUSER   {case.user}\nTRUTH  {case.answer}")
+        return
+    for number in range(seed, seed + count):
+        talk = conversation(number)
+        typer.echo(f"=== conversation {number}" + (f"\nSYSTEM {talk.system}" if talk.system else ""))
+        for turn in talk.turns:
+            typer.echo(f"USER   {turn.user}\nCADET  {turn.assistant}")
+
+
+@app.command()
+def train(
+    run: RunOption,
+    minutes: Annotated[
+        float, typer.Option("--minutes", help="Minutes of work in all; the rates fall to their end.")
+    ] = 75,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the weights and of the corpus.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+) -> None:
+    """Train cadet from nothing, or go on from the run's checkpoint. Needs the `train` extra (PyTorch).
+
+    Example:  `orbitlm models train --run out/cadet --minutes 75`
+    """
+    with sentences():
+        try:
+            from models.train import Plan, Step
+            from models.train import run as train_run
+        except ImportError as error:
+            raise ModelsError(
+                "Training needs PyTorch: install the train extra,  pip install 'orbitlm[train]'"
+            ) from error
+
+        def report(step: Step) -> None:
+            left = max(minutes - step.minutes, 0.0)
+            typer.echo(
+                f"step {step.number}  {step.minutes:.1f} min  {step.tokens / 1e6:.2f} M tokens  loss {step.loss:.4f}  "
+                f"{step.rate:.0f} tokens/s  ETA {left:.0f} min  (measured)"
+            )
+
+        path = train_run(Plan(minutes=minutes, seed=seed, threads=threads), run, report)
+        typer.echo(f"{path} written; next:  orbitlm models convert --run {run} --out cadet-q8_0.gguf")
+
+
+@app.command()
+def convert(
+    run: RunOption,
+    out: Annotated[Path, typer.Option("--out", help="GGUF file to write.")],
+    kind: Annotated[str, typer.Option("--type", help="q8_0 or f16.")] = "q8_0",
+) -> None:
+    """Turn a training checkpoint into a GGUF file.
+
+    Example:  `orbitlm models convert --run out/cadet --out cadet-q8_0.gguf`
+    """
+    from models.convert import read_checkpoint, write_gguf
+
+    with sentences():
+        checkpoint = read_checkpoint(run)
+        write_gguf(checkpoint, out, kind.lower())
+        typer.echo(
+            f"{out}: {out.stat().st_size} bytes, step {checkpoint.steps}, {checkpoint.tokens / 1e6:.1f} M tokens"
+        )
+
+
+@app.command("eval")
+def evaluate_model(
+    model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],
+    items: Annotated[int, typer.Option("--items", help="How many held-out questions.")] = 700,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the questions.")] = 1,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Also a row for each task.")] = False,
+    wrong: Annotated[int, typer.Option("--wrong", help="Print so many wrong answers.")] = 0,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
+) -> None:
+    """Ask a model held-out questions through llama.cpp and print its accuracy by family.
+
+    Example:  `orbitlm models eval cadet --items 700 --json out/eval.json`
+    """
+    from models.corpus import held_out_cases
+    from models.evaluation import evaluate
+    from models.show import count_progress, show_evaluation
+
+    with sentences():
+        cases = held_out_cases(items, seed)
+        with count_progress("questions", len(cases)) as advance:
+            result = evaluate(resolve(model), cases, advance)
+        show_evaluation(result, tasks, wrong)
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,161 @@
+"""Tables and progress bars of `orbitlm models`, with Rich; each says whether its numbers are measured or cited."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models.catalogue import Entry, catalogue
+from models.evaluation import Evaluation, Row
+from models.gguf_file import GgufInfo
+from models.memory import MemoryNeed, available_memory, available_shared_memory, memory_needed
+
+_MIB = 1024 * 1024
+
+
+def catalogue_json(folder: Path) -> list[dict[str, Any]]:
+    """Return the catalogue as plain values, with whether each model is here."""
+    return [
+        {
+            "name": entry.name,
+            "quantization": entry.quantization,
+            "parameters": entry.parameters,
+            "license": entry.license,
+            "source": entry.repository or "embedded",
+            "file": entry.file or entry.embedded,
+            "bytes": path.stat().st_size if (path := _place(entry, folder)).exists() else None,
+            "description": entry.description,
+        }
+        for entry in catalogue().values()
+    ]
+
+
+def _place(entry: Entry, folder: Path) -> Path:
+    return entry.embedded_path or folder / entry.file
+
+
+def show_catalogue(folder: Path) -> None:
+    """Print the catalogue as a table."""
+    table = Table(title="Models (sizes: measured where the file is here, else cited from the hub)")
+    for heading in ("name", "parameters", "type", "size", "here", "what"):
+        right = heading in ("parameters", "size")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "what")
+    for entry in catalogue().values():
+        place = _place(entry, folder)
+        size = f"{place.stat().st_size / 1e6:.1f} MB" if place.exists() else f"{entry.gigabytes:.2f} GB"
+        here = "yes" if place.exists() else "fetch"
+        millions = f"{entry.parameters / 1e6:.1f} M"
+        table.add_row(entry.name, millions, entry.quantization, size, here, entry.description)
+    Console().print(table)
+
+
+def _verdict(need: MemoryNeed) -> tuple[bool | None, str]:
+    free, shared = available_memory(), available_shared_memory()
+    if free is None:
+        return None, "unknown: this system does not say how much memory is free"
+    if need.total > free:
+        return False, f"no: {need.total / _MIB:.0f} MiB needed, {free / _MIB:.0f} MiB free"
+    if shared is not None and need.image > shared:
+        return (
+            False,
+            f"no: the image needs {need.image / _MIB:.0f} MiB of shared memory, {shared / _MIB:.0f} MiB are free",
+        )
+    return True, f"yes: {need.total / _MIB:.0f} MiB needed, {free / _MIB:.0f} MiB free"
+
+
+def info_json(info: GgufInfo, n_ctx: int) -> dict[str, Any]:
+    """Return what `info` prints as plain values."""
+    need = memory_needed(info, n_ctx)
+    fits, reason = _verdict(need)
+    return {
+        "schema": "orbitlm.models.info/1",
+        "file": str(info.path),
+        "name": info.name,
+        "architecture": info.architecture,
+        "quantization": info.quantization,
+        "parameters": info.n_params,
+        "bytes": info.file_bytes,
+        "context_trained": info.n_ctx_train,
+        "layers": info.n_layer,
+        "vocabulary": info.n_vocab,
+        "chat_template": info.chat_template is not None,
+        "memory": {"context": n_ctx, "image": need.image, "kv": need.kv, "compute": need.compute, "total": need.total},
+        "fits": fits,
+        "verdict": reason,
+    }
+
+
+def show_info(info: GgufInfo, n_ctx: int) -> None:
+    """Print what a model file is and needs."""
+    need = memory_needed(info, n_ctx)
+    table = Table(title=info.path.name, show_header=False)
+    rows = [
+        ("name", info.name),
+        ("architecture", f"{info.architecture}, {info.n_layer} layers, {info.n_head} heads / {info.n_head_kv} kv"),
+        ("parameters", f"{info.n_params:,} (counted)"),
+        ("quantization", info.quantization),
+        ("file", f"{info.file_bytes:,} bytes (measured)"),
+        ("vocabulary", f"{info.n_vocab:,} tokens"),
+        ("context trained", f"{info.n_ctx_train:,} tokens"),
+        ("chat template", "yes" if info.chat_template else "no: it cannot be asked by flight"),
+        (f"memory at {n_ctx} tokens", f"{need.total / _MIB:.1f} MiB"),
+        ("  image", f"{need.image / _MIB:.1f} MiB (exact)"),
+        ("  KV cache", f"{need.kv / _MIB:.1f} MiB (exact, F16)"),
+        ("  compute", f"{need.compute / _MIB:.1f} MiB (estimate)"),
+        ("this board", f"{_verdict(need)[1]} (measured now, one engine)"),
+    ]
+    if n_ctx > info.n_ctx_train > 0:
+        rows.append(("note", f"{n_ctx} tokens is more than the {info.n_ctx_train} it was trained for"))
+    for name, value in rows:
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _add(table: Table, row: Row) -> None:
+    table.add_row(row.name, str(row.items), f"{row.exact:.1%}", f"{row.low:.1%}", f"{row.facts:.1%}", str(row.run_ons))
+
+
+def show_evaluation(result: Evaluation, tasks: bool, wrong: int) -> None:
+    """Print the accuracy tables."""
+    console = Console()
+    title = f"{result.model}: held-out questions, greedy, llama.cpp, one thread (measured in {result.seconds:.0f} s)"
+    groups = [("family", result.families), ("items in the scene", result.item_counts)]
+    if tasks:
+        groups.append(("task", result.tasks))
+    for place, (heading, rows) in enumerate(groups):
+        table = Table(title=title if place == 0 else None)
+        for name in (heading, "questions", "exact", "95 % low", "facts", "run-ons"):
+            table.add_column(name, justify="left" if name == heading else "right")
+        for row in rows:
+            _add(table, row)
+        if place == 0:
+            table.add_section()
+            _add(table, result.total)
+        console.print(table)
+    console.print(f"Tokens with a logit margin under 0.3: {result.small_margin_share:.2%} (measured)")
+    for item in result.wrong[:wrong]:
+        console.print(
+            f"--- {item['task']}\n{item['user']}\nTRUTH  {item['truth']}\nANSWER {item['answer']}", markup=False
+        )
+
+
+@contextlib.contextmanager
+def byte_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for bytes; yields `advance(done, whole)`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, whole: progress.update(task, completed=done, total=whole)
+
+
+@contextlib.contextmanager
+def count_progress(name: str, whole: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar for things counted; yields `advance(done)`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=whole)
+        yield lambda done: progress.update(task, completed=done)
