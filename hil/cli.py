@@ -82,3 +82,59 @@ def plan(
         windows = orbit_windows(orbit, place, epoch, hours * 3600)
         out.write_text(plan_of(windows, uplink_bps, downlink_bps, epoch).dump(), encoding="utf-8")
     typer.echo(f"{len(windows)} contacts of {orbit.name} in {hours:g} h, written to {out}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check what the demo needs here, and name one fix for each thing that is missing.
+
+    Ends with exit code 0 when all is well, 1 otherwise.
+    """
+    from hil.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{'ok  ' if finding.good else 'FIX '} {finding.name:14} {finding.found}")
+        if not finding.good:
+            typer.echo(f"{'':19} {finding.fix}")
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    scenario: ScenarioOption = "two-minute",
+    speed: Annotated[float | None, typer.Option("--speed", min=0.01, help="Mission seconds per second.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the link's faults.")] = 1,
+    ask: Annotated[list[str] | None, typer.Option("--ask", help="Ask this instead (may be repeated).")] = None,
+    scene: Annotated[
+        str, typer.Option("--scene", help="The scene that --ask is about; 'latest', 'housekeeping'.")
+    ] = "",
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Any GGUF with a chat template, instead of cadet.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the result here too.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Leave everything running until Ctrl-C.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder for JSON, figure, log and data.")] = Path("out/demo"),
+) -> None:
+    """Ask a language model behind a space link, and show every leg of the way.
+
+    Ends with exit code 0 only if every answer came back right and whole within the budget.
+
+    Examples:  `orbitlm hil demo`  ·  `orbitlm hil demo --scenario one-pass`  ·
+    `orbitlm hil demo --ask "Which vessels are dark?" --scene vessels-strait --serve`
+    """
+    from rich.console import Console
+
+    from hil.demo.command import Options
+    from hil.demo.command import demo as run_demo
+
+    options = Options(scenario, speed, seed, tuple(ask or ()), scene, model, json, serve, out)
+    with sentences():
+        try:
+            good = run_demo(options, Console())
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; everything is ended.", err=True)
+            raise typer.Exit(130) from None
+    if not good:
+        raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
+from typing import ClassVar
 
 HOST = "127.0.0.1"
 API_PORT = 8642
@@ -20,6 +21,8 @@ class Ports:
     link_flight: int
     link_ground: int
     api: int
+
+    UDP: ClassVar[tuple[str, ...]] = ("flight", "ground", "link_flight", "link_ground")
 
     @classmethod
     def free(cls, api: int = 0) -> Ports:

@@ -121,11 +121,14 @@ class SceneModel(_Model):
 
 
 class QuestionModel(_Model):
-    """A question, the scene that it is about, and what a right answer must and must not say (case does not matter)."""
+    """A question, the scene that it is about, and what a right answer must and must not say (case does not matter).
+
+    Without `at_s` it is asked when the one before has ended.
+    """
 
     ask: Annotated[str, StringConstraints(min_length=1)]
     scene: str = ""
-    at_s: Seconds = 0.0
+    at_s: Seconds | None = None
     facts: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -32,6 +34,8 @@ START_S = 90.0
 """Longest time for a process to become ready (loading a large model from a cold disk)."""
 LEAD_S = 4.0
 """Real seconds between the start and the epoch where a scenario's clock matters (its first contact comes later)."""
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Settings = dict[str, Any]
 
@@ -68,7 +72,6 @@ class Stack:
         self.clock = MissionClock(epoch=scenario.epoch_s, speed=self.speed, origin=time.monotonic())
         self.processes: dict[str, ManagedProcess] = {}
         self.api = ""
-        self._images: set[Path] = set()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -125,17 +128,17 @@ class Stack:
 
     def stop(self) -> None:
         """End all processes, newest first, and free what a killed flight process left in shared memory."""
-        ready = self.flight_ready()
-        if ready and ready.get("image"):
-            self._images.add(Path(str(ready["image"])))
-        ordered = list(self.processes.values())[::-1]
-        for process in ordered:
-            process.terminate()
-        for process in ordered:
-            process.stop()
-        for image in self._images:
-            with contextlib.suppress(OSError):
-                image.unlink()
+        with uninterrupted():
+            ready = self.flight_ready()
+            image = Path(str(ready["image"])) if ready and ready.get("image") else None
+            ordered = list(self.processes.values())[::-1]
+            for process in ordered:
+                process.terminate()
+            for process in ordered:
+                process.stop()
+            if image is not None:
+                with contextlib.suppress(OSError):
+                    image.unlink()
 
     # --- what is known
     # -------------------------------------------------------------------------------------------------
@@ -265,13 +268,27 @@ def merged(low: Settings, high: Settings) -> Settings:
 
 
 @contextlib.contextmanager
-def interruptible() -> Any:
+def uninterrupted() -> Iterator[None]:
+    """Let a clean-up finish although Ctrl-C is pressed again (in the main thread; others get no signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
     """Make SIGTERM and SIGHUP end this process as Ctrl-C does, through every `finally`."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in ENDING_SIGNALS[1:]}
     try:
         yield
     finally:

@@ -1,0 +1,160 @@
+"""`orbitlm hil demo`: start everything, ask, show, tell, write `demo.json`, the figure and the log, end everything."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from hil.demo.document import document
+from hil.demo.rates import load_rates
+from hil.demo.report import evidence, tell
+from hil.demo.run import Run
+from hil.demo.screen import screen
+from hil.errors import HilError
+from hil.files import write_json
+from hil.machine import machine
+from hil.ports import API_PORT, is_free
+from hil.scenario import QuestionModel, Scenario, load_scenario
+from hil.stack import Stack, interruptible
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    scenario: str = "two-minute"
+    speed: float | None = None
+    seed: int = 1
+    ask: Sequence[str] = ()
+    scene: str = ""
+    model: Path | None = None
+    json: Path | None = None
+    serve: bool = False
+    out: Path = Path("out/demo")
+
+
+def demo(options: Options, console: Console) -> bool:
+    """Run the demo; whether every answer came back right and whole within the budget. HilError says what is wrong."""
+    scenario = load_scenario(options.scenario)
+    if options.model is not None and not options.model.is_file():
+        raise HilError(f"there is no model file {options.model}")
+    questions = _questions(scenario, options)
+    with only_one(options.out), interruptible():
+        stack = Stack(
+            scenario,
+            options.out / "run",
+            seed=options.seed,
+            speed=options.speed,
+            model=options.model,
+            api_port=API_PORT if is_free(API_PORT) else 0,
+        )
+        with _log_to(options.out / "demo.log"), contextlib.ExitStack() as open_now:
+            with console.status(f"Starting flight, link and ground: {scenario.title}"):
+                open_now.enter_context(stack)
+            return _ask(stack, questions, options, console)
+
+
+def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, console: Console) -> bool:
+    from ground.client import Client
+
+    scenario = stack.scenario
+
+    def write(run: Run) -> None:
+        found = document(run)
+        for path in (options.out / "demo.json", options.json):
+            if path is not None:
+                write_json(path, found)
+
+    def ended(run: Run) -> None:
+        if options.serve:
+            write(run)
+
+    with Client(stack.api) as client:
+        shown = screen(console)
+        run = Run(stack, client, questions, checked=options.model is None, observe=shown.show, ended=ended)
+        if options.serve:
+            write(run)
+            _say_where(console, stack)
+        with shown:
+            run.finish()
+        rates = load_rates()
+        lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
+        tell(console, scenario, run.results, rates, lines)
+        ok = run.ok
+        write(run)
+        from hil.demo.timeline import draw_timeline
+
+        caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
+        figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
+        style = "bold green" if ok else "bold red"
+        said = "every answer came back right and whole within the budget" if ok else "not every answer did"
+        if not run.checked:
+            said = said.replace("right and whole", "whole (facts are known for cadet only, so not checked)")
+        console.print(Text(f"\n{'✓' if ok else '✗'} {scenario.name}: {said}", style=style))
+        console.print(
+            f"written: {options.out}/demo.json, {', '.join(path.name for path in figures)}, demo.log, run/",
+            highlight=False,
+        )
+        if options.serve:
+            _serve(run, console, stack)
+            ok = run.ok
+    return ok
+
+
+def _serve(run: Run, console: Console, stack: Stack) -> None:
+    _say_where(console, stack)
+    console.print("Ctrl-C ends everything.")
+    run.observe = lambda _: None
+    with contextlib.suppress(KeyboardInterrupt):
+        run.serve()
+
+
+def _say_where(console: Console, stack: Stack) -> None:
+    for what, path in (("page", "/"), ("API", "/docs"), ("OpenAI clients", "/v1")):
+        console.print(f"{what:15} {stack.api}{path}", highlight=False)
+
+
+def _questions(scenario: Scenario, options: Options) -> tuple[QuestionModel, ...]:
+    if options.scene and options.scene not in {"latest", "housekeeping", *(scene.name for scene in scenario.scenes)}:
+        known = ", ".join(["latest", "housekeeping", *(scene.name for scene in scenario.scenes)])
+        raise HilError(f"expected one of the scenes {known}, found '{options.scene}'")
+    if options.ask:
+        return tuple(QuestionModel(ask=text, scene=options.scene) for text in options.ask)
+    if options.scene:
+        raise HilError("--scene says what --ask is about: give both")
+    return scenario.questions
+
+
+@contextlib.contextmanager
+def only_one(out: Path) -> Iterator[None]:
+    """Hold the folder, so that two demos never share it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise HilError(f"another demo is writing to {out}: end it, or name another folder with --out") from error
+        yield
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger("hil")
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()

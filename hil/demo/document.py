@@ -1,0 +1,30 @@
+"""The demo's JSON document: a contract for programs that read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hil.demo.run import Run
+from hil.machine import machine
+
+SCHEMA = "orbitlm.demo/1"
+
+
+def document(run: Run) -> dict[str, Any]:
+    """How the demo stands: `ok` is whether every question asked so far came back right and whole within the budget."""
+    stack = run.stack
+    link = stack.link_report() or {}
+    return {
+        "schema": SCHEMA,
+        "ok": run.ok,
+        "scenario": stack.scenario.name,
+        "seed": stack.seed,
+        "speed": stack.speed,
+        "budget_s": run.budget_s,
+        "queries": [result.as_json(run.budget_s) for result in run.results],
+        "link": {name: link.get(name) for name in ("up", "down", "in_contact", "unsent")},
+        "ports": {"api": stack.ports.api, **{name: getattr(stack.ports, name) for name in stack.ports.UDP}},
+        "pids": stack.pids(),
+        "api": stack.api,
+        "machine": machine(),
+    }
