@@ -31,13 +31,17 @@ class CucError(SpacelinkError):
 
 
 def encode_cuc(time: float) -> bytes:
-    """Return the 7 bytes of a Unix time, rounded to 2^-16 s; a time that the code cannot hold becomes its nearest end.
+    """Return the 7 bytes of a Unix time, rounded to 2^-16 s.
 
-    A wrong clock on board must not stop telemetry: so the ends (1957-12-31 and 2094) stand for anything beyond them.
+    A wrong clock on board must not stop telemetry: a time beyond what the code can hold becomes its nearest end
+    (1957-12-31 or 2094), and one that is no number becomes 1970.
     """
-    seconds = math.floor(time) if math.isfinite(time) else 0
+    if math.isnan(time):
+        time = 0.0
+    time = min(max(time, -EPOCH_TO_UNIX - TAI_MINUS_UTC), 2.0**32)
+    seconds = math.floor(time)
     units = (seconds + EPOCH_TO_UNIX + TAI_MINUS_UTC) * 65536 + round((time - seconds) * 65536)
-    return bytes((P_FIELD,)) + min(max(units, 0), _MOST).to_bytes(6, "big")
+    return bytes((P_FIELD,)) + min(units, _MOST).to_bytes(6, "big")
 
 
 def decode_cuc(data: bytes) -> float:

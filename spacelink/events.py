@@ -34,7 +34,7 @@ def open_event(subtype: int, data: bytes) -> dict[str, Any]:
     number = decode([_ID], data[:_ID_BYTES])[_ID.name]
     entry = DICTIONARY.event_of(number)
     if entry is None:
-        raise FieldError("bad_argument", _ID.name, f"there is no event {number:#06x}")
+        raise FieldError("unknown_report", _ID.name, f"there is no event {number:#06x}")
     if entry.subtype != subtype:
         raise FieldError("bad_argument", _ID.name, f"{entry.name} is {entry.severity}, found subtype {subtype}")
     args = decode(entry.fields, data[_ID_BYTES:])

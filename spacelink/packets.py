@@ -23,7 +23,7 @@ TC_HEADER: Final = 5
 TM_HEADER: Final = 7 + TIME_BYTES
 """Bytes of the telemetry secondary header (clause 7.4.3.1), its time included."""
 CHECKSUM: Final = 2
-"""Bytes of the packet error control (clause 7.4.3.2 and annex B: CRC-16/CCITT-FALSE)."""
+"""Bytes of the packet error control (annex B: CRC-16/CCITT-FALSE)."""
 SEQUENCE_COUNTS: Final = 16384
 """The packet sequence count has 14 bits (133.0-B-2 clause 4.1.3.4.3) and wraps."""
 
@@ -60,7 +60,7 @@ class Content:
 
 
 def request_id(packet: bytes) -> bytes:
-    """Return the 4 bytes that service 1 echoes: packet version, packet id and sequence control (clause 6.1.3.4)."""
+    """Return the 4 bytes that service 1 echoes: packet version, packet id and sequence control (clause 6.1)."""
     return bytes(packet[:4])
 
 

@@ -49,7 +49,7 @@ def unpack_report(packet: bytes) -> Report:
         else:
             entry = DICTIONARY.report_of(content.service, content.subtype, content.data)
             if entry is None:
-                raise PacketRefused("bad_header", f"no report has service {content.service}, subtype {content.subtype}")
+                raise PacketRefused("unknown_report", f"service {content.service}, subtype {content.subtype}")
             name, args = entry.name, decode(entry.fields, content.data)
     except FieldError as error:
         raise PacketRefused(error.reason, str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any
 from spacelink.fields import Field
 
 SEVERITIES: Mapping[int, str] = {1: "informative", 2: "low", 3: "medium", 4: "high"}
-"""Subtypes of the event reports of service 5 (ECSS-E-ST-70-41C clause 6.5.4)."""
+"""Subtypes of the event reports of service 5 (ECSS-E-ST-70-41C clause 6.5)."""
 
 
 @dataclass(frozen=True)
