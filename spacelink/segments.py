@@ -78,12 +78,10 @@ class Cutter:
         """Take the next bytes of the text and return the segments that they fill."""
         self._digest.update(data)
         self._rest += data
-        full = []
-        while len(self._rest) >= self._size:
-            full.append(Segment(self._next, self._rest[: self._size]))
-            self._rest = self._rest[self._size :]
-            self._next += 1
-        return full
+        full = cut(self._rest[: len(self._rest) // self._size * self._size], self._size)
+        first, self._next = self._next, self._next + len(full)
+        self._rest = self._rest[len(full) * self._size :]
+        return [Segment(first + one.number, one.data) for one in full]
 
     def close(self) -> list[Segment]:
         """Return the last segment where a shorter one is left. Nothing may be fed after it."""
