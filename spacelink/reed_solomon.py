@@ -55,7 +55,7 @@ def encode(frames: Bytes) -> Bytes:
     blocks = np.empty((count, CODEBLOCK_BYTES), np.uint8)
     blocks[:, :FRAME_BYTES] = frames
     parity = _parity(_deal(frames, INFORMATION))
-    blocks[:, FRAME_BYTES:] = parity.reshape(count, DEPTH, PARITY).transpose(0, 2, 1).reshape(count, -1)
+    blocks[:, FRAME_BYTES:] = parity.reshape(count, DEPTH, PARITY).transpose(0, 2, 1).reshape(count, DEPTH * PARITY)
     return blocks
 
 
@@ -69,7 +69,7 @@ def decode(codeblocks: Bytes) -> Decoded:
     ok = np.ones(count, np.bool_)
     # Whole frames to a chunk: a frame is given back as received when one of its codewords fails.
     step = _CHUNK // DEPTH
-    wrong = np.flatnonzero(difference.reshape(count, -1).any(axis=1))
+    wrong = np.flatnonzero(difference.reshape(count, DEPTH * PARITY).any(axis=1))
     for first in range(0, len(wrong), step):
         _correct(wrong[first : first + step], difference, data, corrected, ok)
     return Decoded(data, corrected, ok)
