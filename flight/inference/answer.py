@@ -105,7 +105,7 @@ class Answer:
     def _decode(self, prompt: Prompt, limit: int) -> None:
         query, decoder, duty, vocabulary = self._query, self._decoder, self._duty, self._maker.vocabulary
         duty.enter("decode")
-        splitter = ThinkingSplitter(vocabulary, begun=prompt.thinking_begun)
+        splitter = ThinkingSplitter(self._maker.marks, begun=prompt.thinking_begun)
         position = len(prompt.tokens)
         begun = monotonic()
         self._next_tick = begun + TICK_S

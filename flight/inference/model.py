@@ -16,7 +16,7 @@ import llama_cpp
 from flight.inference import binding
 from flight.inference.errors import ModelRefused
 from flight.inference.protocol import ModelFacts
-from flight.inference.settings import EngineSettings
+from flight.inference.settings import EngineSettings, context_length
 
 _MAGIC: Final = b"GGUF"
 _MAPS: Final = Path("/proc/self/maps")
@@ -83,7 +83,7 @@ class Model:
                 f"The model {self.settings.name} was trained for {trained} tokens of context and "
                 f"{self.settings.n_ctx} are set: lower model.n_ctx, or set 0."
             )
-        return self.settings.context_length(trained)
+        return context_length(self.settings.n_ctx, trained)
 
     def _chat_template(self) -> str:
         template = llama_cpp.llama_model_chat_template(self.handle, None)

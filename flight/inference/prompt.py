@@ -13,6 +13,7 @@ from flight.inference.errors import ModelRefused, QueryRefused
 from flight.inference.model import Model
 from flight.inference.protocol import ChatMessage
 from flight.inference.template import ChatTemplate
+from flight.inference.thinking import CLOSE, OPEN
 from flight.inference.vocabulary import Vocabulary
 
 
@@ -42,6 +43,7 @@ class PromptMaker:
             bos=self.vocabulary.special_text("bos"),
             eos=self.vocabulary.special_text("eos"),
         )
+        self.marks = self.vocabulary.marks(OPEN, CLOSE)
         self._folds_system = False
         try:
             self.make((_QUESTION,), thinking=False)
@@ -67,7 +69,7 @@ class PromptMaker:
         tail = last.text if last is not None and not last.is_content else ""
         return Prompt(
             tokens=tuple(self.vocabulary.begins(tokens)),
-            thinking_begun=tail.rfind("<think>") > tail.rfind("</think>"),
+            thinking_begun=tail.rfind(OPEN.decode()) > tail.rfind(CLOSE.decode()),
         )
 
 

@@ -15,6 +15,13 @@ SMALL_MODEL_BYTES: Final = 64 << 20
 """Below this size threads cost more than they give (measured with cadet), so `threads` 0 means one."""
 
 
+def context_length(n_ctx: int, trained: int) -> int:
+    """Tokens of context for a setting of `n_ctx` and a model that was trained with `trained`."""
+    if n_ctx:
+        return n_ctx
+    return min(trained, MAX_DEFAULT_CTX) if trained > 0 else MAX_DEFAULT_CTX
+
+
 class EngineSettings(BaseModel):
     """`--settings` of `python -m flight.inference`: the RAM image to serve and the pinned parameters.
 
@@ -31,12 +38,6 @@ class EngineSettings(BaseModel):
     threads: Annotated[int, Field(ge=0)]
     n_batch: Annotated[int, Field(ge=1)]
     n_ubatch: Annotated[int, Field(ge=1)]
-
-    def context_length(self, trained: int) -> int:
-        """Tokens of context for a model that was trained with `trained`."""
-        if self.n_ctx:
-            return self.n_ctx
-        return min(trained, MAX_DEFAULT_CTX) if trained > 0 else MAX_DEFAULT_CTX
 
     def thread_count(self, image_bytes: int) -> int:
         """Threads for the arithmetic, pinned for the life of the process: another count rounds otherwise."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from flight.inference.vocabulary import Vocabulary
-
 OPEN: Final = b"<think>"
 CLOSE: Final = b"</think>"
 
@@ -17,12 +15,12 @@ CLOSE: Final = b"</think>"
 class ThinkingSplitter:
     """Takes tokens with their bytes and gives the new bytes of the answer and of the thinking text.
 
-    `begun`: the prompt ends inside a thinking block, as some templates leave it.
+    `marks`: the tokens of `<think>` and `</think>`, None where the model has no such tokens; `begun`: the prompt ends
+    inside a thinking block, as some templates leave it.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, begun: bool) -> None:
-        open_token, close_token = vocabulary.single(OPEN.decode()), vocabulary.single(CLOSE.decode())
-        self._tokens = None if open_token is None or close_token is None else (open_token, close_token)
+    def __init__(self, marks: tuple[int, int] | None, *, begun: bool) -> None:
+        self._tokens = marks
         self._thinking = begun
         self._held = b""  # text mode: what may be the beginning of a mark
         self._line_ends = b""  # thinking: not passed on before something follows

@@ -53,10 +53,10 @@ class Vocabulary:
                 raise QueryRefused("prompt_refused", f"the text gives the control token {self._text(token)!r}")
         return tokens
 
-    def single(self, text: str) -> int | None:
-        """The token that `text` is as a whole, or None."""
-        tokens = self._tokenize(text, special=True)
-        return tokens[0] if len(tokens) == 1 else None
+    def marks(self, opening: bytes, closing: bytes) -> tuple[int, int] | None:
+        """The tokens that two texts are as a whole, or None when one of them is not a single token."""
+        tokens = [self._tokenize(text.decode(), special=True) for text in (opening, closing)]
+        return (tokens[0][0], tokens[1][0]) if all(len(ids) == 1 for ids in tokens) else None
 
     def begins(self, tokens: list[int]) -> list[int]:
         """`tokens` with the model's first token in front, where the model wants one and the template gave none."""
