@@ -134,14 +134,13 @@ class QuestionModel(_Model):
 
     def wrong(self, answer: str) -> list[str]:
         """What is wrong with `answer`: one phrase for each missing or false fact; empty when it is right."""
-        text = " ".join(answer.split()).casefold()
-        missing = [f"'{fact}' is missing" for fact in self.facts if not says(text, fact)]
-        return missing + [f"'{fact}' is said and is wrong" for fact in self.absent if says(text, fact)]
+        missing = [f"'{fact}' is missing" for fact in self.facts if not says(answer, fact)]
+        return missing + [f"'{fact}' is said and is wrong" for fact in self.absent if says(answer, fact)]
 
 
 def says(text: str, fact: str) -> bool:
-    """Whether `text` (case-folded) holds `fact` as whole words: 'V1' is not in 'V12'."""
-    wanted = " ".join(fact.split()).casefold()
+    """Whether `text` holds `fact` as whole words, whatever the case and the line breaks: 'V1' is not in 'V12'."""
+    text, wanted = (" ".join(each.split()).casefold() for each in (text, fact))
     start = text.find(wanted)
     while start >= 0:
         before = text[start - 1 : start]
@@ -235,7 +234,6 @@ def load_scenario(which: str | Path) -> Scenario:
         return Scenario.model_validate(content | {"source": source})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ScenarioError(
-            f"the scenario {path} is wrong at {place}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        place = f" at {'.'.join(map(str, first['loc']))}" if first["loc"] else ""
+        what = first["msg"].removeprefix("Value error, ")
+        raise ScenarioError(f"the scenario {path} is wrong{place}: {what}") from error
