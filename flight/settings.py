@@ -129,8 +129,8 @@ class CoreSettings(Section):
     query_failures: int = Field(
         default=3, ge=1, description="Engine losses during one query after which it fails (engine_failed)."
     )
-    pending_packets: int = Field(
-        default=4096, ge=16, description="Downlink backlog above which housekeeping and progress are dropped."
+    backlog_bytes: int = Field(
+        default=262_144, ge=4096, description="Downlink backlog above which housekeeping and progress are dropped, B."
     )
 
 

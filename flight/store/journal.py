@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Journal:
         """Open or create. Raises `JournalError` when the file is not a sound journal."""
         self._bounds = bounds or StoreSettings()
         self._events_since_prune = 0
+        self.counters: Counter[str] = Counter()
+        """Queries by what became of them: accepted, done, failed, cancelled, expired, released; kept over restarts."""
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
         except sqlite3.Error as error:
@@ -46,6 +49,7 @@ class Journal:
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
             migrate(self._db)
+            self.counters.update(self.read_meta("counters") or {})
             self._next = 1 + max(
                 self._scalar("SELECT MAX(number) FROM queries"), self._scalar("SELECT MAX(number) FROM tombstones")
             )
@@ -119,7 +123,7 @@ class Journal:
             expires_at=expires_at,
         )
         try:
-            with self._promise():
+            with self._promise("accepted"):
                 self._db.execute(
                     "INSERT INTO queries (id, number, state, digest, request_id, args, accepted_at, expires_at) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -129,6 +133,11 @@ class Journal:
             raise JournalError(f"The query could not be written to the journal: {error}.") from error
         self._next += 1
         return query
+
+    def reset_counters(self) -> None:
+        """Count from zero again."""
+        self.counters.clear()
+        self.write_meta("counters", {})
 
     def start(self, query: Query, messages: bytes, messages_sha256: bytes, scene: bytes | None, now: float) -> Query:
         """Freeze what the model will read: every run, also after a crash, reads this and nothing newer."""
@@ -176,7 +185,7 @@ class Journal:
     def release(self, query: Query) -> None:
         """Ground has it whole. The newest released answers stay for follow-up questions; of older ones a tombstone."""
         bounds = self._bounds
-        with self._promise():
+        with self._promise("released"):
             self._db.execute("UPDATE queries SET state = 'released' WHERE id = ?", (_key(query.id),))
             old = "FROM queries WHERE state = 'released' ORDER BY number DESC LIMIT -1 OFFSET ?"
             self._db.execute(
@@ -228,13 +237,20 @@ class Journal:
     # ---- inside -----------------------------------------------------
 
     @contextlib.contextmanager
-    def _promise(self) -> Iterator[None]:
-        """A transaction that is durable when it is left; events that wait go with it."""
+    def _promise(self, counted: str = "") -> Iterator[None]:
+        """A transaction that is durable when it is left; events that wait go with it, and one more of `counted`."""
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            if counted:
+                counters = self.counters + Counter({counted: 1})
+                self._db.execute(
+                    "INSERT OR REPLACE INTO meta (key, value) VALUES ('counters', ?)", (json.dumps(counters),)
+                )
             self._db.execute("COMMIT")
+            if counted:
+                self.counters[counted] += 1
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -245,7 +261,7 @@ class Journal:
         if values.get("receipt") is not None:
             values["receipt"] = q.dump_json(values["receipt"])
         assignments = ", ".join(f"{name} = ?" for name in values)
-        with self._promise():
+        with self._promise(changes["state"] if changes.get("state") in q.FINAL else ""):
             self._db.execute(f"UPDATE queries SET {assignments} WHERE id = ?", (*values.values(), _key(query.id)))
         return query.with_changes(**changes)
 

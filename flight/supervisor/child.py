@@ -40,6 +40,10 @@ class Child:
         self.vital: Vital | None = None
         self.start_at: float | None = None
         """When it is to be started (again), monotonic; None while it runs or is not wanted."""
+        self.started = 0.0
+        """When the process was started last, monotonic."""
+        self.lost = 0
+        """Losses since the supervisor started."""
         self.killed_for = ""
         """Why the supervisor killed it; empty when it ends by itself."""
         self.proven = False
@@ -74,6 +78,7 @@ class Child:
             theirs.close()
         self.control = ControlChannel(ours)
         self.vital = Vital(self._limits, now)
+        self.started = now
         self.start_at = None
         self.killed_for = ""
         self.proven = False

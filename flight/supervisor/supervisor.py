@@ -48,6 +48,7 @@ class Supervisor:
         self._stopping = ""
         self._outbox = Outbox()
         self._watchdog = OuterWatchdog()
+        self._since = time.monotonic()
         self._told: dict[str, Any] = {}
         self._announced = False
         self._selector = selectors.DefaultSelector()
@@ -252,13 +253,17 @@ class Supervisor:
         self._told = {}
         if child is self._engine and self._state.mode == state.SAFE:
             return
+        child.lost += 1
         grounded = not self._announced and not self._settings.supervisor.stay_up
         if child.unfit and grounded:
             raise ChildUnfit(child.unfit)
         self._save(self._state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
         self._event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
-        child.start_at = now + (0.0 if why == COMMANDED else child.restarts.record(now))
-        if why == COMMANDED or not (child.unfit or child.restarts.exhausted(now)):
+        # An engine that left because its core was gone, or that was told to, is no sign of a fault of its own.
+        orphaned = child is self._engine and code >= 0 and self._core.started > child.started
+        innocent = why == COMMANDED or orphaned
+        child.start_at = now + (0.0 if innocent else child.restarts.record(now))
+        if innocent or not (child.unfit or child.restarts.exhausted(now)):
             return
         if child is self._core and grounded:
             raise StartRefused(f"Core does not start ({describe_end(code)}); {self._data / 'flight.log'} tells more.")
@@ -307,8 +312,6 @@ class Supervisor:
                 trouble = "not_in_this_mode"
             elif self._engine.pid is not None:
                 self._engine.kill(COMMANDED)
-        elif do == "reset_counters":
-            self._save(dataclasses.replace(self._state, resets={}))
         else:
             trouble = "unknown_command"
         self._told = {}
@@ -327,6 +330,8 @@ class Supervisor:
             "mode": self._state.mode,
             "boot": self._state.boot,
             "resets": self._state.resets,
+            "lost": {child.name: child.lost for child in (self._core, self._engine)},
+            "since": self._since,
             "pids": {"supervisor": os.getpid(), "core": self._core.pid, "engine": self._engine.pid},
             "safe_reason": self._state.safe_reason,
             "up": self._core.proven and (self._engine.proven or self._state.mode == state.SAFE),

@@ -1,0 +1,41 @@
+"""Core as a process: `python -m flight.core --control-fd N --parent PID --settings JSON --engine-fd N --link-fd N`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import socket
+import sys
+
+from flight.control import ControlChannel, die_with_parent
+from flight.core.core import Core
+from flight.core.shell import Shell
+from flight.settings import FlightSettings
+from flight.store.journal import Journal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run core until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m flight.core", description="Started by the supervisor.")
+    for name in ("--control-fd", "--parent", "--engine-fd", "--link-fd"):
+        parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--settings", required=True)
+    given = parser.parse_args(arguments)
+    if not die_with_parent(given.parent):
+        return 1
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = FlightSettings.from_child_json(given.settings)
+    control = ControlChannel.from_fd(given.control_fd)
+    control.send({"beat": 0, "phase": "loading"})
+    journal, set_aside = Journal.recover(settings.data_dir / "journal.sqlite", settings.store)
+    core = Core(settings, journal, settings.data_dir, importlib.metadata.version("orbitlm"))
+    link, listener = socket.socket(fileno=given.link_fd), socket.socket(fileno=given.engine_fd)
+    shell = Shell(settings, core, control, link, listener)
+    shell.run(set_aside)
+    journal.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

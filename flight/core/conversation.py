@@ -1,0 +1,53 @@
+"""What the model will read, as messages: frozen as bytes with a hash when a query starts, and read from there after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flight.core.scenes import Scene
+from flight.store.query import Query
+from models.prompt import user_message
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The messages of a query as JSON bytes, and the scene that went into them."""
+
+    messages: bytes
+    scene: Scene | None
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.messages).digest()
+
+
+def freeze(query: Query, scene: Scene | None, parent: Query | None) -> Frozen:
+    """Build the messages: system text, what was said before (of the parent), scene and question."""
+    messages: list[dict[str, str]] = []
+    if parent is not None and parent.messages is not None:
+        messages = thaw(parent.messages)
+        messages.append({"role": "assistant", "content": (parent.answer or b"").decode("utf-8", "replace")})
+    system = str(query.args["system"])
+    if system:
+        messages = [{"role": "system", "content": system}, *(m for m in messages if m["role"] != "system")]
+    question = bytes(query.args["question"]).decode("utf-8")
+    messages.append({"role": "user", "content": user_message(scene.text if scene else None, question)})
+    return Frozen(_dump(messages), scene)
+
+
+def thaw(messages: bytes) -> list[dict[str, str]]:
+    """The messages in frozen bytes."""
+    thawed: list[dict[str, str]] = json.loads(messages)
+    return thawed
+
+
+def intact(query: Query) -> bool:
+    """Whether the frozen messages still have their hash."""
+    return query.messages is not None and hashlib.sha256(query.messages).digest() == query.messages_sha256
+
+
+def _dump(messages: Sequence[dict[str, str]]) -> bytes:
+    return json.dumps(messages, ensure_ascii=True, separators=(",", ":")).encode("ascii")

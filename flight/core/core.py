@@ -1,0 +1,144 @@
+"""Core, put together: everything that decides, with bytes and the moment going in and packets coming out. Sans-I/O.
+
+`shell` owns the sockets and the clock and calls this; a test does the same without either.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flight.core.bridge import Bridge
+from flight.core.commander import Accept, Commander
+from flight.core.desk import Desk
+from flight.core.housekeeping import Housekeeping
+from flight.core.moment import Moment
+from flight.core.reporter import Reporter
+from flight.core.runner import Runner
+from flight.core.scenes import Scene, SceneFolder
+from flight.core.status import Status
+from flight.health.gate import ThermalGate
+from flight.health.limits import LimitMonitor
+from flight.settings import FlightSettings, is_loopback, split_address
+from flight.store.draft import DraftFile
+from flight.store.journal import Journal
+from spacelink import DICTIONARY, Command
+from spacelink.crc import extension_loaded
+from spacelink.downlink import DownlinkSender
+from spacelink.uplink import UplinkReceiver
+
+LOG = logging.getLogger("flight.core")
+
+
+class Core:
+    """The spacecraft's side of the link. `version` is what core.noop answers."""
+
+    def __init__(self, settings: FlightSettings, journal: Journal, data: Path, version: str) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._version = version
+        self._moment = Moment(0.0, 0.0)
+        spacecraft = DICTIONARY.spacecraft
+        self.uplink = UplinkReceiver(spacecraft)
+        self.downlink = DownlinkSender(spacecraft)
+        backlog = settings.core.backlog_bytes
+        self.reporter = Reporter(self.downlink.push, journal.event, lambda: self.downlink.pending() > backlog)
+        scenes = SceneFolder(data / "scenes")
+        self.runner = Runner(settings, journal, self.reporter, scenes, DraftFile(data / "draft.bin"), self._live_scene)
+        self.desk = Desk(settings.core, journal, self.reporter, scenes, self.runner)
+        self.bridge = Bridge(self.reporter, self._asked, self._heard)
+        handlers = {
+            "core.ping": self._ping,
+            "core.noop": self._noop,
+            "core.reset_counters": self._reset_counters,
+            "health.request": self._housekeeping_now,
+            **self.desk.handlers(),
+            **self.bridge.handlers(),
+        }
+        self.commander = Commander(self.uplink, self.reporter, handlers)
+        self.housekeeping = Housekeeping(settings, journal, self.reporter, self.commander, self.runner)
+        self._limits = LimitMonitor()
+        self._gate = ThermalGate(settings.health.pause_cpu_degc, settings.health.resume_cpu_degc)
+
+    def start(self, now: Moment, set_aside: str | None) -> None:
+        """The first words after a start, and what the journal has left to do."""
+        if set_aside:
+            self.reporter.event("store.journal_set_aside", {"file": set_aside}, now)
+        if not extension_loaded():
+            self.reporter.event("core.crc_extension_missing", {}, now)
+        if not is_loopback(split_address(self._settings.link.bind, "link.bind")[0]):
+            self.reporter.event("core.unauthenticated_link", {"address": self._settings.link.bind}, now)
+        found = self.runner.recover()
+        if found:
+            self.reporter.event("core.journal_recovered", {"queries": found}, now)
+
+    def datagram(self, data: bytes, now: Moment) -> None:
+        """Take what came up the link."""
+        self._moment = now
+        self.commander.datagram(data, now)
+
+    def sensors(self, values: dict[str, float | None], now: Moment) -> None:
+        """Take a reading of the sensors: limits and the thermal gate."""
+        self.housekeeping.sensors = values
+        self.runner.held = self._gate.update(values.get("CPU_T"))
+        numbers = {
+            name: float(value)
+            for name, value in self.housekeeping.values(now).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        for excursion in self._limits.check(numbers):
+            self.reporter.event(excursion.event, excursion.args, now)
+
+    def pump(self, now: Moment) -> None:
+        """Let the queries go on."""
+        self._moment = now
+        self.runner.pump(now)
+
+    def report_housekeeping(self, now: Moment) -> None:
+        """The periodic report."""
+        self.reporter.report_if_room("health.housekeeping", self.housekeeping.values(now), now)
+
+    def journal_flush(self) -> None:
+        """Make the events of this turn durable."""
+        self._journal.flush()
+
+    # ---- commands --------------------------------------------------------------------------
+
+    def _ping(self, _command: Command, now: Moment, accept: Accept) -> bool:
+        accept()
+        self.reporter.report("core.pong", {}, now)
+        return True
+
+    def _noop(self, _command: Command, now: Moment, accept: Accept) -> bool:
+        accept()
+        said = {"version": self._version, "dictionary": DICTIONARY.sha256[:16]}
+        self.reporter.event("core.noop", said, now)
+        return True
+
+    def _reset_counters(self, _command: Command, now: Moment, accept: Accept) -> bool:
+        accept()
+        self.commander.reset_counters()
+        self._journal.reset_counters()
+        self.runner.tokens = self.runner.refused = 0
+        self.housekeeping.frames_sent = self.reporter.events = 0
+        self.reporter.event("core.counters_reset", {}, now)
+        return True
+
+    def _housekeeping_now(self, _command: Command, now: Moment, accept: Accept) -> bool:
+        accept()
+        self.reporter.report("health.housekeeping", self.housekeeping.values(now), now)
+        return True
+
+    # ---- what others tell --------------------------------------------------------------------
+
+    def _asked(self, do: str) -> None:
+        """The engine's end that follows was asked for."""
+        if do in ("restart_engine", "enter_safe_mode"):
+            self.runner.excused = True
+
+    def _heard(self, status: Status) -> None:
+        self.housekeeping.status = status
+        self.runner.safe = status.mode == "safe"
+
+    def _live_scene(self) -> Scene:
+        return self.housekeeping.scene(self._moment)

@@ -1,0 +1,69 @@
+"""The receipt: what ground needs to know that it has the whole answer, and how that answer came about."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from flight.inference.protocol import ModelFacts
+from flight.store import query as q
+from flight.store.query import Query
+from spacelink import SEGMENT_BYTES
+
+NO_HASH = bytes(32)
+OUTCOMES = {q.DONE: "done", q.FAILED: "failed", q.CANCELLED: "cancelled", q.EXPIRED: "expired"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the engine measured of a run; zeros where no run got so far."""
+
+    prompt_tokens: int = 0
+    prompt_sha256: bytes = NO_HASH
+    tokens: int = 0
+    prefill_ms: int = 0
+    decode_ms: int = 0
+    pace: float = 0.0
+    stop: str = "none"
+
+
+def receipt(
+    query: Query, state: str, reason: str, figures: Figures, facts: ModelFacts | None, queued_ms: int
+) -> dict[str, Any]:
+    """The arguments of `inference.receipt` for a query whose texts are in place.
+
+    The verdict is `unchecked`: no release gate ran. Energy is unknown, and no command is authenticated.
+    """
+    answer, thinking, scene = query.answer or b"", query.thinking or b"", query.scene
+    return {
+        "query_id": query.id,
+        "outcome": OUTCOMES[state],
+        "reason": reason or "none",
+        "verdict": "unchecked",
+        "stop": figures.stop,
+        "attempt": min(query.attempt, 255),
+        "restarts": min(query.restarts, 65535),
+        "question_sha256": hashlib.sha256(query.args["question"]).digest(),
+        "prompt_sha256": figures.prompt_sha256,
+        "answer_sha256": hashlib.sha256(answer).digest(),
+        "answer_bytes": len(answer),
+        "thinking_sha256": hashlib.sha256(thinking).digest(),
+        "thinking_bytes": len(thinking),
+        "segment_bytes": SEGMENT_BYTES,
+        "prompt_tokens": figures.prompt_tokens,
+        "tokens": figures.tokens,
+        "prefill_ms": figures.prefill_ms,
+        "decode_ms": figures.decode_ms,
+        "queued_ms": queued_ms,
+        "seed": query.args["seed"],
+        "threads": facts.threads if facts else 0,
+        "model": facts.name if facts else "",
+        "model_sha256": bytes.fromhex(facts.sha256) if facts else NO_HASH,
+        "energy_j": None,
+        "energy_source": "none",
+        "authenticated": False,
+        "pace": figures.pace,
+        "scene_bytes": len(scene) if scene is not None else 0,
+        "scene_sha256": hashlib.sha256(scene).digest() if scene is not None else NO_HASH,
+    }

@@ -1,0 +1,108 @@
+"""One query at the engine: its drafts, what the engine has told of it, and what it asks the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flight.core.conversation import thaw
+from flight.core.draft import Draft
+from flight.core.receipt import Figures
+from flight.inference.protocol import ChatMessage, Done, Run, Started
+from flight.settings import EngineSettings
+from flight.store.query import Query
+from spacelink import Segment
+
+KINDS = ("answer", "thinking")
+
+
+@dataclass
+class ActiveRun:
+    """The query that runs, over as many engines as it takes."""
+
+    query: Query
+    drafts: dict[str, Draft] = field(default_factory=lambda: {kind: Draft() for kind in KINDS})
+    at_engine: bool = False
+    ending: str = ""
+    """The state that it shall end in although the engine still works on it: cancelled or expired."""
+    figures: Figures = field(default_factory=Figures)
+    step: str = "prefill"
+    tokens: int = 0
+    decoding_since: float | None = None
+    next_progress: float = 0.0
+
+    @property
+    def hex_id(self) -> str:
+        """The id as the engine knows it."""
+        return f"{self.query.id:016x}"
+
+    def request(self, defaults: EngineSettings) -> Run:
+        """What the engine is asked: read from the journal's frozen bytes, the same for every run."""
+        args = self.query.args
+        assert self.query.messages is not None
+        return Run(
+            id=self.hex_id,
+            attempt=self.query.attempt,
+            messages=tuple(ChatMessage.model_validate(message) for message in thaw(self.query.messages)),
+            thinking=args["thinking"],
+            max_tokens=args["max_tokens"] or defaults.max_tokens,
+            time_budget_s=args["time_budget_s"] or defaults.time_budget_s,
+            temperature=args["temperature"],
+            top_p=args["top_p"] or 1.0,
+            top_k=args["top_k"],
+            seed=args["seed"],
+            pace=defaults.pace_tokens_per_s,
+        )
+
+    def begin(self) -> None:
+        """The engine gets it, for the first time or again."""
+        self.at_engine = True
+        self.figures = Figures()
+        self.step = "prefill"
+        self.tokens = 0
+        self.decoding_since = None
+        self.next_progress = 0.0
+        for draft in self.drafts.values():
+            draft.again()
+
+    def started(self, message: Started) -> None:
+        """Prefill is complete."""
+        self.figures = dataclasses.replace(
+            self.figures,
+            prompt_tokens=message.prompt_tokens,
+            prompt_sha256=bytes.fromhex(message.prompt_sha256),
+            prefill_ms=message.prefill_ms,
+        )
+
+    def done(self, message: Done) -> None:
+        """The engine has told all."""
+        self.figures = dataclasses.replace(
+            self.figures,
+            prompt_tokens=message.prompt_tokens,
+            tokens=message.tokens,
+            prefill_ms=message.prefill_ms,
+            decode_ms=message.decode_ms,
+            pace=message.pace,
+            stop=message.stop,
+        )
+
+    def hashes_agree(self, message: Done) -> bool:
+        """Whether core has received the very bytes that the engine made."""
+        return (
+            hashlib.sha256(self.drafts["answer"].text).hexdigest() == message.answer_sha256
+            and hashlib.sha256(self.drafts["thinking"].text).hexdigest() == message.thinking_sha256
+        )
+
+    def void(self) -> Iterator[tuple[str, Segment]]:
+        """The next attempt begins: segments of all texts so far, again from the start."""
+        for kind, draft in self.drafts.items():
+            for segment in draft.void():
+                yield kind, segment
+
+    def close(self) -> Iterator[tuple[str, Segment]]:
+        """The last segments."""
+        for kind, draft in self.drafts.items():
+            for segment in draft.close():
+                yield kind, segment

@@ -1,0 +1,344 @@
+"""The queue and the query that runs: from the journal to the engine, and from the engine to the link. Sans-I/O.
+
+What is to go to the engine collects in `requests`. Whatever dies meanwhile, the journal says what runs; it runs again
+from its frozen messages, and what comes out is compared with what was sent before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from flight.core.conversation import freeze, intact
+from flight.core.draft import Draft
+from flight.core.moment import Moment
+from flight.core.receipt import Figures, receipt
+from flight.core.reporter import Reporter
+from flight.core.run import KINDS, ActiveRun
+from flight.core.scenes import HOUSEKEEPING, Scene, SceneFolder
+from flight.errors import SceneRefused
+from flight.inference.protocol import (
+    Cancel,
+    Done,
+    Failed,
+    Indication,
+    ModelFacts,
+    Prefill,
+    Ready,
+    Request,
+    Started,
+    Text,
+)
+from flight.inference.protocol import Refused as EngineRefused
+from flight.settings import FlightSettings
+from flight.store import query as q
+from flight.store.draft import DraftFile
+from flight.store.journal import Journal
+from flight.store.query import Query
+from spacelink import DICTIONARY, Segment
+
+LOG = logging.getLogger("flight.core")
+
+
+class Runner:
+    """Runs one query at a time, in the order of acceptance."""
+
+    def __init__(
+        self,
+        settings: FlightSettings,
+        journal: Journal,
+        reporter: Reporter,
+        scenes: SceneFolder,
+        draft_file: DraftFile,
+        housekeeping: Callable[[], Scene],
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._reporter = reporter
+        self._scenes = scenes
+        self._draft_file = draft_file
+        self._housekeeping = housekeeping
+        self._queue: deque[Query] = deque()
+        self.active: ActiveRun | None = None
+        self.requests: list[Request] = []
+        self.facts: ModelFacts | None = None
+        self.safe = False
+        """Safe mode: nothing is started."""
+        self.held = False
+        """The thermal gate is closed: nothing new is started."""
+        self.excused = False
+        """The engine's end was asked for, so it is not held against the query that runs."""
+        self.refused = 0
+        """Questions that were refused since the counters were reset."""
+        self.tokens = 0
+        self.tokens_per_s: float | None = None
+
+    # ---- from the journal ------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Take up what the journal says is open; returns how many."""
+        waiting = self._journal.waiting()
+        for query in waiting:
+            if query.state == q.RUNNING and self.active is None:
+                before = self._draft_file.read(query.id, query.attempt)
+                again = self._journal.interrupted(query, failures=query.failures)
+                self.active = ActiveRun(again, {kind: Draft(sent) for kind, sent in zip(KINDS, before, strict=True)})
+            else:
+                self._queue.append(query)
+        return len(waiting)
+
+    def enqueue(self, query: Query) -> None:
+        """A query was accepted."""
+        self._queue.append(query)
+
+    @property
+    def waiting(self) -> int:
+        """Queries in the queue, without the one that runs."""
+        return len(self._queue)
+
+    def cancel(self, query: Query, now: Moment) -> None:
+        """End a query that is open."""
+        if self.active is not None and self.active.query.id == query.id:
+            self._end_active(q.CANCELLED, now)
+        else:
+            self._drop(query, q.CANCELLED, "cancelled", now)
+
+    # ---- time ------------------------------------------------------------------------------
+
+    def pump(self, now: Moment) -> None:
+        """Do what time and circumstances allow: expire, resume, start."""
+        for query in [one for one in self._queue if _expired(one, now)]:
+            self._drop(query, q.EXPIRED, "expired", now)
+        if self.active is not None and not self.active.ending and _expired(self.active.query, now):
+            self._end_active(q.EXPIRED, now)
+        if self.safe or self.facts is None:
+            return
+        if self.active is not None:
+            if not self.active.at_engine:
+                self._resume(self.active, now)
+        elif self._queue and not self.held:
+            self._start(self._queue.popleft(), now)
+
+    def _start(self, query: Query, now: Moment) -> None:
+        """Freeze what the model reads, say so, and hand it over."""
+        try:
+            name = query.args["scene"]
+            scene = self._housekeeping() if name == HOUSEKEEPING else self._scenes.load(name) if name else None
+        except SceneRefused as refusal:
+            self._finish(query, q.FAILED, refusal.reason, Figures(), now, started=False)
+            return
+        parent = self._journal.find(query.args["parent"]) if query.args["parent"] else None
+        if query.args["parent"] and (parent is None or parent.messages is None):
+            self._finish(query, q.FAILED, "parent_unknown", Figures(), now, started=False)
+            return
+        frozen = freeze(query, scene, parent)
+        data = scene.data if scene else None
+        query = self._journal.start(query, frozen.messages, frozen.sha256, data, now.mission)
+        self._reporter.started(query.request_id, now)
+        self._hand_over(ActiveRun(query))
+
+    def _resume(self, run: ActiveRun, now: Moment) -> None:
+        if not intact(run.query):
+            self._finish(run.query, q.FAILED, "state_damaged", Figures(), now)
+            return
+        self._reporter.event(
+            "inference.query_resumed", {"query_id": run.query.id, "restarts": min(run.query.restarts, 65535)}, now
+        )
+        # The core that said so may be gone, and its words with it.
+        self._reporter.started(run.query.request_id, now)
+        self._hand_over(run)
+
+    def _hand_over(self, run: ActiveRun) -> None:
+        self.active = run
+        run.begin()
+        self._draft_file.begin(run.query.id, run.query.attempt)
+        self.requests.append(run.request(self._settings.engine))
+
+    # ---- the engine ------------------------------------------------------------------------
+
+    def engine_lost(self, now: Moment) -> None:
+        """The engine is gone; what ran, runs again with the next one, unless it has cost too many."""
+        self.facts = None
+        self.requests.clear()
+        excused, self.excused = self.excused, False
+        run = self.active
+        if run is None or not run.at_engine:
+            return
+        run.at_engine = False
+        if run.ending:
+            self._finish_active(run.ending, now)
+            return
+        run.query = self._journal.interrupted(run.query, failures=run.query.failures + (not excused))
+        if run.query.failures >= self._settings.core.query_failures:
+            self._finish_active(q.FAILED, now, reason="engine_failed")
+
+    def indication(self, message: Indication, now: Moment) -> None:
+        """Take a message of the engine."""
+        if isinstance(message, Ready):
+            self.facts = facts = message.model
+            said = {"name": facts.name, "quantization": facts.quantization, "n_ctx": facts.n_ctx}
+            self._reporter.event("inference.model_loaded", {**said, "threads": min(facts.threads, 255)}, now)
+            return
+        run = self.active
+        if run is None or not run.at_engine or getattr(message, "id", None) != run.hex_id:
+            return  # late word on a query that has ended
+        match message:
+            case Prefill():
+                self._progress(run, message.done, message.total, None, now)
+            case Started():
+                run.started(message)
+            case Text():
+                self._text(run, message, now)
+            case Done():
+                self._done(run, message, now)
+            case EngineRefused():
+                self._finish_active(q.FAILED, now, reason=_known(message.reason), detail=message.detail)
+            case Failed():
+                self._failed(run, message, now)
+            case _:
+                pass
+
+    def _text(self, run: ActiveRun, message: Text, now: Moment) -> None:
+        if run.decoding_since is None:
+            run.decoding_since = now.monotonic
+            run.step = "decode"
+            self._reporter.step(run.query.request_id, "decode", now)
+        same = True
+        for number, kind in enumerate(KINDS):
+            delta: bytes = getattr(message, kind)
+            self._draft_file.append(number, delta)
+            segments = run.drafts[kind].feed(delta) if delta else []
+            same = same and segments is not None
+            if same and segments:
+                self._send(run.query, ((kind, segment) for segment in segments), now)
+        if not same:
+            self._differs(run, now)
+        run.tokens = message.tokens
+        elapsed = now.monotonic - run.decoding_since
+        rate = message.tokens / elapsed if elapsed > 0 else None
+        self._progress(run, message.tokens, 0, rate, now)
+
+    def _done(self, run: ActiveRun, message: Done, now: Moment) -> None:
+        run.done(message)
+        if not run.hashes_agree(message):
+            self._failed(
+                run, Failed(id=message.id, reason="internal", detail="text and hash of the engine differ"), now
+            )
+            return
+        if any(draft.shorter() for draft in run.drafts.values()) and message.stop != "cancelled":
+            self._differs(run, now)
+        if message.decode_ms > 0 and message.tokens > 1:
+            self.tokens_per_s = 1000.0 * message.tokens / message.decode_ms
+        self.tokens += message.tokens
+        cancelled = message.stop == "cancelled"
+        self._finish_active((run.ending or q.CANCELLED) if cancelled else q.DONE, now)
+
+    def _failed(self, run: ActiveRun, message: Failed, now: Moment) -> None:
+        """A fault while it ran: try again, and after a few times say that it does not work."""
+        LOG.warning("query %s: %s: %s", run.hex_id, message.reason, message.detail)
+        run.at_engine = False
+        if run.ending:
+            self._finish_active(run.ending, now)
+            return
+        run.query = self._journal.interrupted(run.query, failures=run.query.failures + 1)
+        if run.query.failures >= self._settings.core.query_failures:
+            self._finish_active(q.FAILED, now, reason=_known(message.reason), detail=message.detail)
+
+    def _differs(self, run: ActiveRun, now: Moment) -> None:
+        """The text is not what was sent before: the next attempt, from its start."""
+        run.query = self._journal.differs(run.query)
+        attempt = min(run.query.attempt, 255)
+        self._reporter.event("inference.text_differs", {"query_id": run.query.id, "attempt": attempt}, now)
+        self._draft_file.begin(run.query.id, attempt)
+        for number, kind in enumerate(KINDS):
+            self._draft_file.append(number, run.drafts[kind].text)
+        self._send(run.query, run.void(), now)
+
+    # ---- the end of a query ----------------------------------------------------------------
+
+    def _end_active(self, state: str, now: Moment) -> None:
+        """Cancelled or expired while it runs: the engine is asked to stop and has the last word."""
+        run = self.active
+        assert run is not None
+        run.ending = run.ending or state
+        if run.at_engine:
+            self.requests.append(Cancel(id=run.hex_id))
+        else:
+            self._finish_active(run.ending, now)
+
+    def _finish_active(self, state: str, now: Moment, *, reason: str = "", detail: str = "") -> None:
+        run = self.active
+        assert run is not None
+        reason = reason or {q.CANCELLED: "cancelled", q.EXPIRED: "expired"}.get(state, "")
+        if state == q.DONE and run.figures.stop == "time":
+            reason = "time_budget"
+        self.active = None
+        texts = {kind: draft.text for kind, draft in run.drafts.items()}
+        if state != q.DONE:
+            # A run that was cut off may have less than what was sent before it: keep what ground may have.
+            texts = {kind: draft.longest for kind, draft in run.drafts.items()}
+        last = list(run.close())
+        self._finish(run.query, state, reason, run.figures, now, texts=texts, last=last, detail=detail)
+
+    def _drop(self, query: Query, state: str, reason: str, now: Moment) -> None:
+        """End a query that waits."""
+        self._queue = deque(one for one in self._queue if one.id != query.id)
+        self._finish(query, state, reason, Figures(), now)
+
+    def _finish(
+        self,
+        query: Query,
+        state: str,
+        reason: str,
+        figures: Figures,
+        now: Moment,
+        *,
+        texts: dict[str, bytes] | None = None,
+        last: Iterable[tuple[str, Segment]] = (),
+        started: bool = True,
+        detail: str = "",
+    ) -> None:
+        """Commit the final word, then say it."""
+        if self.active is not None and self.active.query.id == query.id:
+            self.active = None
+        texts = texts or dict.fromkeys(KINDS, b"")
+        query = query.with_changes(**texts)
+        begun = query.started_at if query.started_at is not None else now.mission
+        waited = (begun - query.accepted_at) / self._settings.clock.speed
+        word = receipt(query, state, reason, figures, self.facts, max(0, min(int(waited * 1000), 0xFFFFFFFF)))
+        query = self._journal.finish(
+            query, state, reason, now.mission, **texts, prompt_sha256=figures.prompt_sha256, receipt=word
+        )
+        self._draft_file.clear()
+        self._reporter.report("inference.receipt", word, now)
+        self._send(query, last, now)
+        if state == q.DONE:
+            self._reporter.completed(query.request_id, now)
+            return
+        if state == q.FAILED:
+            self._reporter.event("inference.query_failed", {"query_id": query.id, "reason": reason}, now)
+        say = self._reporter.failed if started else self._reporter.start_failed
+        say(query.request_id, reason, detail, now)
+
+    def _send(self, query: Query, segments: Iterable[tuple[str, Segment]], now: Moment) -> None:
+        for kind, segment in segments:
+            said = {"query_id": query.id, "kind": kind, "number": segment.number, "attempt": min(query.attempt, 255)}
+            self._reporter.report("inference.segment", {**said, "data": segment.data}, now)
+
+    def _progress(self, run: ActiveRun, done: int, total: int, rate: float | None, now: Moment) -> None:
+        """Say how far it has come, no more often than the settings allow."""
+        if now.monotonic < run.next_progress:
+            return
+        run.next_progress = now.monotonic + self._settings.core.progress_s
+        said = {"query_id": run.query.id, "step": run.step, "done": done, "total": total, "tokens_per_s": rate}
+        self._reporter.report_if_room("inference.progress", said, now)
+
+
+def _expired(query: Query, now: Moment) -> bool:
+    return query.expires_at is not None and now.mission >= query.expires_at
+
+
+def _known(reason: str) -> str:
+    """A reason of the engine as the dictionary knows it."""
+    return reason if reason in DICTIONARY.reasons else "engine_failed"

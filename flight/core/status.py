@@ -1,0 +1,34 @@
+"""What the supervisor says of the whole: mode, boot, losses, process ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Status:
+    """The supervisor's word, newest first heard."""
+
+    mode: str = "normal"
+    boot: int = 0
+    safe_reason: str = ""
+    since: float = 0.0
+    """CLOCK_MONOTONIC at the start of the supervisor, s; 0 while unknown."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    resets: Mapping[str, int] = field(default_factory=dict)
+    pids: Mapping[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> Status:
+        """From the `status` object of the control channel."""
+        return cls(
+            mode=message["mode"],
+            boot=message["boot"],
+            safe_reason=message["safe_reason"],
+            since=message["since"],
+            lost=message["lost"],
+            resets=message["resets"],
+            pids=message["pids"],
+        )
