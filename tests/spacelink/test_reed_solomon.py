@@ -64,7 +64,7 @@ def test_up_to_16_wrong_symbols_in_each_codeword_are_undone(errors: int) -> None
 
 @pytest.mark.parametrize("errors", [17, 18, 24, 64, 255])
 def test_more_than_16_are_flagged(errors: int) -> None:
-    """A miscorrection has odds of about 1 in 16! and none of these 250 codewords meets it; the frame comes as received."""
+    """A miscorrection has odds of about 1 in 16!; the frame comes as it was received."""
     data = frames(50, errors)
     counts = np.zeros((50, DEPTH), np.int64)
     counts[:, errors % DEPTH] = errors
