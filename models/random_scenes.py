@@ -175,5 +175,7 @@ def random_channel(rng: random.Random, kind: ChannelKind, margin: bool = True) -
         value = rng.uniform(high + least + step, high + reach + least + step)
     else:
         value = rng.uniform(low + least, high - least)
+    if kind.unit == "%":
+        value = min(value, 100.0)
     now = Decimal(round(value / step)).scaleb(-places)
     return Channel(kind.name, Decimal(low), Decimal(high), now)

@@ -1,0 +1,76 @@
+"""The command line: what it prints, and one sentence with exit code 1 where it cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from models.cli import app
+
+COMMANDS = ("list", "info", "fetch", "verify", "random", "corpus", "train", "convert", "eval")
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(words))
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    code, text = run(command, "--help")
+    assert code == 0
+    assert "Example" in text
+
+
+def test_list_names_every_model_as_json() -> None:
+    code, text = run("list", "--json")
+    assert code == 0
+    assert [row["name"] for row in json.loads(text)][:2] == ["cadet", "qwen3-0.6b"]
+
+
+def test_info_of_a_random_model_counts_its_parameters_and_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    assert run("random", "tiny", "--out", str(path))[0] == 0
+    code, text = run("info", str(path), "--context", "256", "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert found["architecture"] == "qwen3"
+    assert found["memory"]["context"] == 256
+    assert found["fits"] is True
+    assert "Q8_0" in run("info", str(path))[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("info", "nowhere.gguf"), "There is no model file"),
+        (("info", __file__), "not a GGUF file"),
+        (("eval", "nowhere.gguf"), "There is no model file"),
+        (("info", "qwen3-8b"), "orbitlm models fetch qwen3-8b"),
+        (("fetch", "gpt-5"), "There is no model 'gpt-5'"),
+        (("random", "qwen9", "--out", "x.gguf"), "no dimensions"),
+        (("random", "tiny", "--out", "x.gguf", "--type", "q1"), "no file type"),
+        (("verify", "nowhere.gguf"), "There is no model file"),
+    ],
+)
+def test_a_bad_argument_gets_one_sentence(words: tuple[str, ...], sentence: str) -> None:
+    code, text = run(*words)
+    assert code == 1
+    assert sentence in text.replace("\n", " ")
+
+
+def test_corpus_prints_conversations_and_cases() -> None:
+    assert "CADET" in run("corpus", "--count", "1")[1]
+    assert "TRUTH" in run("corpus", "--held", "--count", "2")[1]
+
+
+def test_an_evaluation_is_written_as_json(tmp_path: Path) -> None:
+    path, out = tmp_path / "tiny.gguf", tmp_path / "out" / "eval.json"
+    run("random", "tiny", "--out", str(path))
+    code, text = run("eval", str(path), "--items", "7", "--tasks", "--wrong", "1", "--json", str(out))
+    assert code == 0, text
+    found = json.loads(out.read_text())
+    assert found["total"]["items"] == 7
+    assert found["kind"] == "measured"
+    assert len(found["families"]) == 7
