@@ -139,6 +139,7 @@ class Stack:
             if image is not None:
                 with contextlib.suppress(OSError):
                     image.unlink()
+                    image.parent.rmdir()  # flight's own folder for this data directory; others are not empty
 
     # --- what is known
     # -------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class Stack:
 
     def _flight_is_up(self) -> bool:
         ready = self.flight_ready()
-        return ready is not None and ready.get("engine_pid") is not None and bool(ready.get("model"))
+        return ready is not None and bool(ready.get("image"))
 
     def _ground_is_up(self) -> bool:
         ready = self.ground_ready()
