@@ -1,4 +1,4 @@
-"""Every answer of the corpus is right: worked out again from the text of the scene, with other code than the generator's."""
+"""Every answer of the corpus is right: worked out again from the text of its scene, by other code than the maker's."""
 
 import random
 import re
