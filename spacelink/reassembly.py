@@ -8,13 +8,14 @@ first header pointers agree with the packet's own length: a packet that has a ga
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spacelink import space_packet
 from spacelink.rejection import Rejection
 from spacelink.tm_frame import COUNT_MODULUS, DATA_BYTES, NO_FIRST_HEADER, ONLY_IDLE, TmFrame
 
-DEPTH = 16
+DEPTH = 32
 """Frames kept, and how many counts late a frame may come. Small against the modulus, since a sender that starts anew
 cannot be told from a late frame by its count alone."""
 LONGEST_PACKET = (DEPTH - 2) * DATA_BYTES
@@ -64,7 +65,6 @@ class Reassembler:
         packets = [*self._join(before), *packets]
         if piece.tail:
             packets += self._join(count)
-        self._forget()
         return packets
 
     def _advance(self, count: int, identity: tuple[int, int, int]) -> bool:
@@ -88,7 +88,10 @@ class Reassembler:
             self._missing.clear()
         else:
             self._counters["frames_lost"] += ahead
-            self._missing.update((count - back) % COUNT_MODULUS for back in range(1, min(ahead, DEPTH) + 1))
+            self._missing.update((count - back) % COUNT_MODULUS for back in range(1, ahead + 1))
+            too_old = {(count - DEPTH - back) % COUNT_MODULUS for back in range(ahead + 1)}
+            self._missing -= too_old
+            self._give_up(too_old & self._pieces.keys())
         self._expected = (count + 1) % COUNT_MODULUS
         return True
 
@@ -154,14 +157,8 @@ class Reassembler:
             self._counters["packets"] += 1
             packets.append(packet)
 
-    def _forget(self) -> None:
-        """Drop the pieces that are too old to be continued."""
-        assert self._expected is not None
-        newest = self._expected - 1
-        self._give_up([k for k in self._pieces if (newest - k) % COUNT_MODULUS >= DEPTH])
-        self._missing = {k for k in self._missing if (newest - k) % COUNT_MODULUS < DEPTH}
-
-    def _give_up(self, counts: list[int]) -> None:
+    def _give_up(self, counts: Iterable[int]) -> None:
+        """Forget pieces; what began in them and has not ended is cut."""
         for count in counts:
             if self._pieces.pop(count).tail:
                 self._counters["packets_cut"] += 1
