@@ -34,7 +34,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except HilError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"orbitlm hil: {error}", err=True)
         raise typer.Exit(1) from error
 
 

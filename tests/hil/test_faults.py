@@ -51,15 +51,15 @@ def test_loss_duplication_and_reordering_are_as_frequent_as_asked() -> None:
     assert abs(both - frames * odds**2) <= 5 * math.sqrt(frames * odds**2)
 
 
-def test_bursts_have_the_stationary_error_rate_and_come_together() -> None:
-    """A Gilbert–Elliott channel has the mean error rate of its odds, and its errors stand closer than independent
-    ones.
+@pytest.mark.parametrize(("bits", "frames"), [(CADU_BITS, 2000), (400, 50_000)])
+def test_bursts_have_the_stationary_error_rate_and_come_together(bits: int, frames: int) -> None:
+    """A Gilbert–Elliott channel has the mean error rate of its odds, in long frames and in short ones, and its errors stand
+    closer than independent ones.
     """
     burst = Burst(enter=1e-4, leave=1e-2, ber=0.5)
-    fates = [draw(9, "down", i, CADU_BITS, Impairments(burst=burst)).flips for i in range(2000)]
+    fates = [draw(9, "down", index, bits, Impairments(burst=burst)).flips for index in range(frames)]
     expected = burst.enter / (burst.enter + burst.leave) * burst.ber
-    mean = sum(map(len, fates)) / (2000 * CADU_BITS)
-    assert mean == pytest.approx(expected, rel=0.15)
+    assert sum(map(len, fates)) / (frames * bits) == pytest.approx(expected, rel=0.15)
     gaps = sorted(b - a for flips in fates for a, b in itertools.pairwise(flips))
     assert gaps[len(gaps) // 2] <= 3  # independent errors of this rate would stand 140 bits apart in the median
 
