@@ -34,7 +34,13 @@ class Image:
         if not model.exists():
             raise ModelUnfit(f"There is no model file {model}: name a GGUF file with --model.")
         try:
-            self._image = prepare(model, data_dir=self._settings.data_dir, shm_dir=self._shm, progress=progress)
+            self._image = prepare(
+                model,
+                data_dir=self._settings.data_dir,
+                shm_dir=self._shm,
+                n_ctx=self._settings.model.n_ctx,
+                progress=progress,
+            )
         except IntegrityError as error:
             raise ModelUnfit(str(error)) from error
 

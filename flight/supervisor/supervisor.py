@@ -77,7 +77,8 @@ class Supervisor:
                 self._make_children(link.fileno(), listener.fileno(), address)
                 stack.callback(self._end)
                 self._image.sweep()
-                self._prepare_image()
+                with contextlib.suppress(_Stopped):
+                    self._prepare_image()
                 self._core.start_at = self._woke = time.monotonic()
                 self._engine.start_at = None if self._state.mode == state.SAFE else self._core.start_at
                 while not self._stopping:
@@ -143,11 +144,16 @@ class Supervisor:
         if self._state.mode == state.SAFE:
             return
         try:
-            self._image.prepare()
+            self._image.prepare(self._still_wanted)
         except StartRefused as error:
             if not self._settings.supervisor.stay_up:
                 raise
             self._enter_safe_mode("model_refused", str(error))
+
+    def _still_wanted(self, _done: int, _total: int) -> None:
+        """Called while a large model is copied: a signal must not wait for its end."""
+        if self._stopping:
+            raise _Stopped
 
     def _end(self) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
@@ -370,6 +376,10 @@ class Supervisor:
             state.save(self._state_path, new)
         except OSError as error:
             LOG.error("supervisor.json cannot be written: %s", error)
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """Told to stop before everything was started."""
 
 
 class _TextOverBytes:
