@@ -90,7 +90,11 @@ def write_tiny(
     width: int = 64,
     bias: dict[str, float] | None = None,
 ) -> Path:
-    """A Qwen3-architecture GGUF with random weights in Q8_0; `bias` makes single bytes or special tokens likelier."""
+    """A Qwen3-architecture GGUF with random weights in Q8_0.
+
+    `bias` multiplies the output weights of special tokens; without it none ends an answer by chance.
+    """
+    bias = {"<|im_end|>": 0.0, "<|endoftext|>": 0.0, **(bias or {})}
     rng = np.random.default_rng(7)
     tokens = [*byte_letters(), "on", "er", *SPECIALS]
     types = [1] * 258 + list(SPECIALS.values())
@@ -125,7 +129,7 @@ def write_tiny(
     def matrix(name: str, rows: int, columns: int, scale: float = 1.0) -> None:
         weights = rng.normal(0, scale / np.sqrt(columns), (rows, columns)).astype(np.float32)
         if name == "output.weight":
-            for text, factor in (bias or {}).items():
+            for text, factor in bias.items():
                 weights[tokens.index(text)] *= factor
         q8 = gguf.GGMLQuantizationType.Q8_0
         out.add_tensor(name, gguf.quants.quantize(weights, q8), raw_dtype=q8)
@@ -187,15 +191,14 @@ class EnginePeer:
         self._listener.listen(1)
         ours, theirs = socket.socketpair()
         with theirs:
+            command = [sys.executable, "-m", "flight.inference", "--control-fd", str(theirs.fileno())]
+            command += ["--parent", str(os.getpid()), "--core-address", self.address]
             self.process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "flight.inference", "--control-fd", str(theirs.fileno()),
-                    "--parent", str(os.getpid()), "--core-address", self.address, "--settings", settings.model_dump_json(),
-                ],
+                [*command, "--settings", settings.model_dump_json()],
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.PIPE,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+            )
         self.control = ControlChannel(ours)
         self.beats: list[dict[str, Any]] = []
         self.unfit = ""
@@ -265,6 +268,17 @@ class EnginePeer:
         self.hear()
         return code
 
+    def outcome(self) -> str:
+        """How its start went: ready, refused, or died."""
+        end = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < end, "the engine neither starts nor leaves"
+            if select.select([self._listener], [], [], 0.05)[0]:
+                self.ready()
+                return "ready"
+        self.hear()
+        return "refused" if self.unfit else "died"
+
     def stderr(self) -> str:
         assert self.process.stderr is not None
         return self.process.stderr.read().decode()
@@ -318,7 +332,7 @@ def make_query() -> Callable[..., Run]:
 
 
 @pytest.fixture
-def settings_for(tmp_path: Path) -> Iterator[Callable[..., EngineSettings]]:
+def settings_for(tmp_path: Path) -> Callable[..., EngineSettings]:
     """Settings for a model: its RAM image is prepared in the test's own directory."""
 
     def make(model: Path, **changes: Any) -> EngineSettings:
@@ -330,7 +344,7 @@ def settings_for(tmp_path: Path) -> Iterator[Callable[..., EngineSettings]]:
             {**plain, "n_ctx": 0, "threads": 1, "n_batch": 512, "n_ubatch": 512, **changes}
         )
 
-    yield make
+    return make
 
 
 @pytest.fixture
@@ -358,5 +372,3 @@ def start() -> Iterator[Callable[[EngineSettings], EnginePeer]]:
     yield run
     for peer in peers:
         peer.close()
-
-
