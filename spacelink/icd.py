@@ -13,6 +13,8 @@ _FIELD_HEAD = ("field", "type", "bytes", "unit", "allowed", "default", "meaning"
 
 def render(dictionary: Dictionary = DICTIONARY) -> str:
     """Return the document as Markdown."""
+    events = sorted(dictionary.events.values(), key=lambda one: one.id)
+    reasons = sorted(dictionary.reasons.values(), key=lambda one: one.code)
     blocks = [
         "# Interface control document",
         "Written from `spacelink/dictionary/` by `python -m spacelink.icd > docs/icd.md`; a test compares the two. "
@@ -23,12 +25,12 @@ def render(dictionary: Dictionary = DICTIONARY) -> str:
         "## Telecommands",
         *(block for command in dictionary.commands.values() for block in _command(command)),
         "## Reports",
-        *(block for report in dictionary.reports.values() for block in _report(report)),
+        *(block for report in dictionary.reports.values() for block in _report(report, dictionary)),
         "## Events",
         "Service 5; the subtype is the severity (1 informative, 2 low, 3 medium, 4 high). The source data is the id "
         "(u16) and the arguments.",
-        _table(("id", "event", "severity", "sentence", "meaning"), map(_event, dictionary.events.values())),
-        *(block for event in dictionary.events.values() for block in _event_fields(event)),
+        _table(("id", "event", "severity", "sentence", "meaning"), map(_event, events)),
+        _table(("event", *_FIELD_HEAD), ((f"`{one.name}`", *row) for one in events for row in _rows(one.fields, ""))),
         "## Housekeeping channels",
         "In the order of the report `health.housekeeping`. NaN says unknown. Limits are inclusive; those marked * are "
         "hard. Channels marked m are shown to the model in the live `housekeeping` scene.",
@@ -39,7 +41,7 @@ def render(dictionary: Dictionary = DICTIONARY) -> str:
         "## Reason codes",
         _table(
             ("code", "reason", "meaning"),
-            ((str(one.code), f"`{one.name}`", one.description) for one in dictionary.reasons.values()),
+            ((str(one.code), f"`{one.name}`", one.description) for one in reasons),
         ),
         "## Enumerations",
         _table(("enum", "values"), ((f"`{name}`", _values(values)) for name, values in dictionary.enums.items())),
@@ -96,9 +98,9 @@ def _command(command: Command) -> list[str]:
     return blocks
 
 
-def _report(report: Report) -> list[str]:
+def _report(report: Report, dictionary: Dictionary) -> list[str]:
     blocks = [f"### `{report.name}` ({report.service},{report.subtype})", report.description]
-    fields = [field for field in report.fields if field.name not in DICTIONARY.channels]
+    fields = [field for field in report.fields if field.name not in dictionary.channels]
     if len(fields) != len(report.fields):
         return [*blocks, *_fields(fields), "Then all housekeeping channels in the order of their table below."]
     return [*blocks, *_fields(fields)]
@@ -106,10 +108,6 @@ def _report(report: Report) -> list[str]:
 
 def _event(event: Event) -> tuple[str, ...]:
     return f"{event.id:#06x}", f"`{event.name}`", event.severity, event.text, event.description
-
-
-def _event_fields(event: Event) -> list[str]:
-    return [f"`{event.name}`:", *_fields(event.fields)] if event.fields else []
 
 
 def _channel(channel: Channel) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def copy(to: Path) -> Path:
         ("reasons", "code = 2,", "code = 1,", "bad_length: it has the same code as unknown_command"),
         ("core", "Counters reset.", "Counters reset", "events.counters_reset: text must be a sentence"),
         ("core", "Counters reset.", "Counters {all} reset.", "events.counters_reset: text must use every argument"),
-        ("supervisor", "Boot {boot} after", "Boot after", "events.booted: text must use every argument (boot, cause)"),
+        ("supervisor", "Boot {boot}, cause", "Boot, cause", "events.booted: text must use every argument (boot, cause)"),
         ("supervisor", 'severity = "high"', 'severity = "dire"', "severity must be one of informative"),
         ("inference", 'type = "hash32"', 'type = "hash64"', "there is no type hash64"),
         ("inference", 'enum = "stop"', 'enum = "halt"', "there is no enum halt"),
