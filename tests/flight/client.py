@@ -22,7 +22,7 @@ class Client:
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.bind(("127.0.0.1", 0))
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.peer = "127.0.0.1:{}".format(self._sock.getsockname()[1])
+        self.peer = f"127.0.0.1:{self._sock.getsockname()[1]}"
         self.flight: tuple[str, int] = ("127.0.0.1", 0)
         self._uplink = UplinkSender()
         self._downlink = DownlinkReceiver()

@@ -1,0 +1,97 @@
+"""The outer watchdog is fed while every critical child works, and starves as soon as one does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flight.client import DEADLINE_S, Client
+from tests.flight.process import Flight
+
+pytestmark = pytest.mark.slow
+
+INTERVAL_S = 0.1
+
+
+class Systemd:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = folder / "notify"
+        self._sock.bind(str(path))
+        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(int(2e6 * INTERVAL_S))}
+
+    def next(self, timeout_s: float) -> str | None:
+        """The next word, None when none comes in time."""
+        self._sock.settimeout(timeout_s)
+        try:
+            return self._sock.recv(256).decode()
+        except TimeoutError:
+            return None
+
+    def await_word(self, word: str) -> None:
+        """Wait for a word."""
+        while (said := self.next(DEADLINE_S)) != word:
+            assert said is not None, f"{word} never came"
+
+    def drain(self) -> None:
+        """Forget what is there."""
+        while self.next(0.001) is not None:
+            pass
+
+    def starves(self) -> bool:
+        """Whether no food comes for the time of twenty meals."""
+        return self.next(20 * INTERVAL_S) is None
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    one = Systemd(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("child", ["core", "engine"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_watchdog_starves_without_a_critical_child(
+    flight: Callable[..., Flight], client: Client, systemd: Systemd, child: str, number: int
+) -> None:
+    """While a child is dead or stopped nothing feeds the outer watchdog; before, it was fed."""
+    process = flight(
+        environment=systemd.environment,
+        # The restart comes so late that the whole hunger lies before it.
+        supervisor={"ping_s": 0.05, "answer_s": 0.5, "backoff_s": 3600.0, "backoff_max_s": 3600.0},
+    )
+    process.start(client)
+    systemd.await_word("READY=1")
+    systemd.await_word("WATCHDOG=1")
+    systemd.await_word("WATCHDOG=1")
+    pid = process.kill(f"{child}_pid", number)
+    ready = process.await_ready(lambda now: now[f"{child}_pid"] is None)
+    assert ready["mode"] == "normal"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    systemd.drain()
+    assert systemd.starves()
+    process.stop()
+    systemd.await_word("STOPPING=1")
+
+
+def test_watchdog_is_fed_in_safe_mode(flight: Callable[..., Flight], client: Client, systemd: Systemd) -> None:
+    """In safe mode the engine is off on purpose: the outer watchdog goes on being fed for core alone."""
+    process = flight(environment=systemd.environment)
+    process.start(client)
+    client.await_report("verification.completed", request_id=client.command("supervisor.enter_safe_mode"))
+    process.await_ready(lambda now: now["mode"] == "safe" and now["engine_pid"] is None)
+    systemd.drain()
+    systemd.await_word("WATCHDOG=1")
+    systemd.await_word("WATCHDOG=1")
