@@ -1,4 +1,4 @@
-"""A question as a person asked it, checked before anything is stored."""
+"""A question as a person asked it, checked against the dictionary before anything is stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ground.errors import QuestionRefused
-
-QUESTION_BYTES = 900
-"""One telecommand carries the whole question (docs/contract.md §3.3)."""
-TEXT_BYTES = 255
-"""Scene and system texts travel as str8."""
+from spacelink import FieldError, pack_command
 
 
 def new_id() -> int:
@@ -48,37 +44,18 @@ class Question:
     """Id of the query that this one follows; 0 none."""
 
     def __post_init__(self) -> None:
-        self._check_text("question", self.question, 1, QUESTION_BYTES)
-        self._check_text("scene", self.scene, 0, TEXT_BYTES)
-        self._check_text("system", self.system, 0, TEXT_BYTES)
-        if not self.question.strip():
-            raise QuestionRefused("question", "The question is empty: write at least one word.")
-        for name, top in (("max_tokens", 2**16), ("top_k", 2**16), ("time_budget_s", 2**16), ("ttl_s", 2**32)):
-            self._check_number(name, getattr(self, name), 0, top - 1)
-        self._check_number("temperature", self.temperature, 0, 100)
-        self._check_number("top_p", self.top_p, 0, 1)
-        self._check_number("seed", self.seed or 0, 0, 2**32 - 1)
-        self._check_number("parent", self.parent, 0, 2**64 - 1)
         if self.seed is None:
             object.__setattr__(self, "seed", secrets.randbits(32) if self.temperature > 0 else 0)
-
-    @staticmethod
-    def _check_text(name: str, text: str, least: int, most: int) -> None:
+        if not self.question.strip():
+            raise QuestionRefused("question", "The question is empty: write at least one word.")
         try:
-            found = len(text.encode())
+            pack_command("inference.ask", self.ask_args(1), seq=0)
         except UnicodeEncodeError:
-            raise QuestionRefused(name, f"The {name} is not valid Unicode: it holds half a surrogate pair.") from None
-        if found > most:
             raise QuestionRefused(
-                name, f"The {name} has {found} bytes in UTF-8, but one telecommand carries at most {most}: shorten it."
-            )
-        if found < least:
-            raise QuestionRefused(name, f"The {name} is empty: write at least one word.")
-
-    @staticmethod
-    def _check_number(name: str, value: float, least: float, most: float) -> None:
-        if not least <= value <= most:
-            raise QuestionRefused(name, f"{name} must be between {least:g} and {most:g}, found {value:g}.")
+                "question", "The text is not valid Unicode: it holds half a surrogate pair."
+            ) from None
+        except FieldError as error:
+            raise QuestionRefused(error.field, f"The question cannot be asked, {error.reason}: {error}.") from error
 
     @property
     def sha256(self) -> bytes:
@@ -86,7 +63,7 @@ class Question:
         return hashlib.sha256(self.question.encode()).digest()
 
     def ask_args(self, query_id: int) -> dict[str, Any]:
-        """Arguments of `inference.ask`: the same bytes for every repeat, since other content would be an id conflict."""
+        """Arguments of `inference.ask`: the same for every repeat, since other content would be an id conflict."""
         return {
             "query_id": query_id,
             "parent": self.parent,
@@ -99,7 +76,6 @@ class Question:
             "seed": self.seed,
             "time_budget_s": self.time_budget_s,
             "ttl_s": self.ttl_s,
-            "assurance": 0,
             "system": self.system,
             "question": self.question.encode(),
         }

@@ -52,6 +52,8 @@ class Record:
     request_ids: list[tuple[str, str]] = field(default_factory=list)
     """(request id in hex, command) of what was radiated and may still be answered; the last few."""
     attempt: int = 0
+    segments_have: int = 0
+    segments_total: int | None = None
     tokens: int = 0
     tokens_per_s: float = 0.0
     prefill_done: int = 0
@@ -81,7 +83,7 @@ class Record:
         return self.evidence[self.leg].time if self.ended and self.leg in self.evidence else None
 
     def mark(self, leg: Leg, proof: Evidence) -> bool:
-        """Enter a leg's evidence once. Its time is held between those of its neighbours: clocks on two machines differ."""
+        """Enter a leg's evidence once; its time is held between its neighbours', since two machines' clocks differ."""
         if leg in self.evidence:
             return False
         place = ORDER.index(leg)

@@ -1,4 +1,6 @@
-"""Every default of the ground station, with its unit and its meaning: a TOML file, `ORBITLM_GROUND_*`, the command line.
+"""Every default of the ground station, with its unit and its meaning.
+
+Sources: a TOML file, the environment (`ORBITLM_GROUND_*`), the command line.
 
 Later wins: defaults < file < environment (`ORBITLM_GROUND_LINK__BIND`) < command line.
 """
@@ -209,7 +211,7 @@ def check(settings: GroundSettings) -> None:
     for name, host in addresses.items():
         if not settings.link.insecure and not is_loopback(host):
             raise SettingsRefused(
-                f"Setting {name} is {host}, beyond this machine, and neither the link nor the API is authenticated yet: "
+                f"Setting {name} is {host}, beyond this machine, and neither link nor API is authenticated yet: "
                 "use a loopback address, or --insecure-link if the network is yours alone."
             )
 

@@ -74,3 +74,18 @@ class Batch:
             self.records or self.parts or self.dropped or self.events or self.samples or self.packets or self.passes
             or self.facts
         )  # fmt: skip
+
+    def add(self, newer: Batch) -> None:
+        """Take in what came after: a later record or fact stands for the earlier one."""
+        for query_id in newer.dropped:
+            self.parts.pop(query_id, None)
+        self.dropped |= newer.dropped
+        for query_id, parts in newer.parts.items():
+            self.parts.setdefault(query_id, []).extend(parts)
+        self.records |= newer.records
+        self.events += newer.events
+        self.samples += newer.samples
+        self.packets += newer.packets
+        self.passes |= newer.passes
+        self.facts |= newer.facts
+        self.durable |= newer.durable

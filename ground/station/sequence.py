@@ -1,4 +1,4 @@
-"""Sequence counts of telecommands: 14 bits (133.0-B-2 §4.1.3.4.2.3), never used twice across restarts within a round."""
+"""Sequence counts of telecommands: 14 bits (133.0-B-2 §4.1.3.4.2.3), not used twice in a round, restarts or not."""
 
 from __future__ import annotations
 

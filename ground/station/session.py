@@ -8,7 +8,6 @@ the archive continues where the last one stood.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
 from enum import StrEnum
@@ -17,12 +16,15 @@ from typing import Any
 from ground.instant import Instant
 from ground.legs import Leg, Verdict
 from ground.record import Evidence, Record
-from ground.station.parts import KINDS, Part, Parts
+from ground.station.parts import KINDS, Part
 from ground.station.timing import Timing
-from spacelink import Report
+from spacelink import Assembler, Report
 
 REQUESTS_KEPT = 32
 """Request ids remembered of one query: older ones are answered too late to matter."""
+
+RANGES = 32
+"""Gaps named in one command: a short telecommand survives noise better than one that names all 200."""
 
 RECEIPT_TRIES = 5
 """How often the receipt of a query that failed is asked for: it explains, but nothing depends on it."""
@@ -50,11 +52,14 @@ class Session:
         self.changed = True
         self.durable = False
         """Something was promised or is about to be: the archive must have it before the next command leaves."""
+        self.just_delivered = False
+        self.mismatches = 0
+        """How often a complete text was not the one that the receipt is for."""
         self.fresh: list[Part] = []
         """Segments that the archive has not seen yet."""
         self.dropped = False
         """Segments in the archive are void."""
-        self.parts = {kind: Parts() for kind in KINDS.values()}
+        self.texts = {kind: Assembler() for kind in KINDS.values()}
         self.verification: dict[str, Want] = {request: Want(command) for request, command in record.request_ids}
         self._timing = timing
         self._want = Want.NOTHING
@@ -62,9 +67,12 @@ class Session:
         self._due = 0.0
         self._gap_since: float | None = None
         self._silent_receipts = 0
-        for part in parts:
-            if part.attempt == record.attempt:
-                self.parts[part.kind].add(part.number, part.data)
+        if record.leg is not Leg.DELIVERED:
+            self._expect()
+            for part in parts:
+                if part.attempt == record.attempt:
+                    self.texts[part.kind].add(part.number, part.data)
+            self._read()
 
     # What the session wants, and when.
 
@@ -103,6 +111,35 @@ class Session:
             math.inf if self._gap_since is None or self.want is not Want.REPORT else self._gap_since + self._timing.gap
         )
 
+    @property
+    def lapses(self) -> float:
+        """Mission time at which a question that never left ends here, without the link; infinite for never."""
+        record = self.record
+        if record.uplinks or record.ended:
+            return math.inf
+        if record.cancelling:
+            return record.created
+        return record.created + record.asked.ttl_s if record.asked.ttl_s else math.inf
+
+    def lapse(self, now: Instant) -> None:
+        """End a question that never left: cancelled, or of no use any more."""
+        if self.record.cancelling:
+            self._end(Leg.CANCELLED, "cancelled", now)
+        else:
+            self._end(Leg.EXPIRED, "expired", now)
+        self._close()
+
+    def cancel(self, now: Instant) -> None:
+        """The person wants no answer any more."""
+        if not self.record.cancelling and not self.record.ended:
+            self.record.cancelling = self.changed = self.durable = True
+            self._tries, self._due = 0, now.mono
+
+    def settled(self) -> None:
+        """The owner has taken the changes."""
+        self.changed = self.durable = self.dropped = self.just_delivered = False
+        self.fresh = []
+
     def hurry(self, now: Instant) -> None:
         """Try at once: the spacecraft came in sight, or the station started."""
         self._tries = 0
@@ -117,15 +154,8 @@ class Session:
         """
         record, want = self.record, self.want
         if want is Want.ASK and self._expired(now):
-            if record.uplinks == 0:
-                self._end(Leg.EXPIRED, "expired", now)
-                self._close()
-                return None
+            # It may be on board although nothing was heard: that decides, a late repeat would be worse.
             want = Want.REPORT
-        if want is Want.CANCEL and record.uplinks == 0:
-            self._end(Leg.CANCELLED, "cancelled", now)
-            self._close()
-            return None
         if want is Want.REPORT and record.ended:
             self._silent_receipts += 1
             if self._silent_receipts > RECEIPT_TRIES:
@@ -149,25 +179,24 @@ class Session:
             args["sha256"] = bytes.fromhex(record.receipt["answer_sha256"])
         return want.value, args
 
-    def sent(self, request: str, command: str, size: int) -> None:
-        """The command left with this request id (hex), as `size` bytes on the link."""
+    def sent(self, request: str, command: str) -> None:
+        """The command leaves with this request id (hex)."""
         record = self.record
-        record.bytes_up += size
-        if command in (Want.ASK, Want.CANCEL, Want.RELEASE):
+        if command != Want.REPORT:
             self.verification[request] = Want(command)
             record.request_ids = [*record.request_ids, (request, command)][-REQUESTS_KEPT:]
         self.changed = True
 
     def _resend(self, args: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        for kind, parts in self.parts.items():
-            missing = parts.missing(self._total(kind))
-            if missing:
-                return Want.RESEND.value, args | {"kind": kind, "ranges": missing}
+        for name, kind in KINDS.items():
+            if missing := self.texts[kind].missing(RANGES):
+                ranges = [{"first": each.first, "count": each.count} for each in missing]
+                return Want.RESEND.value, args | {"kind": name, "ranges": ranges}
         return None
 
     def _expired(self, now: Instant) -> bool:
         ttl = self.record.asked.ttl_s
-        return bool(ttl) and now.mission > self.record.created + ttl
+        return bool(ttl) and now.mission >= self.record.created + ttl
 
     # What is heard.
 
@@ -194,7 +223,7 @@ class Session:
         record.bytes_down += size
         record.heard = now.mission
         self.changed = True
-        command = self.verification[request]
+        command = self.verification.get(request)
         before = self.want
         kind = report.name.removeprefix("verification.")
         reason = str(report.args.get("reason", "")) or None
@@ -210,8 +239,14 @@ class Session:
                 self._close()
             elif kind == "rejected":
                 record.cancel_heard = True
-        elif kind in ("accepted", "completed", "rejected"):
-            # Accepted: freed. Rejected: the spacecraft knows it no more. Either way nothing is left to say.
+        elif command is Want.RESEND:
+            if kind == "rejected" and reason == "query_unknown":
+                self._forgotten(now)
+            elif kind == "rejected" and reason == "released" and not record.ended:
+                self._end(Leg.FAILED, reason, now, report)
+                self._close()
+        elif command is Want.RELEASE and kind in ("completed", "rejected"):
+            # Completed: freed. Rejected: it is unknown there by now, or will be kept. Nothing is left to say.
             self._close()
         self._rewind(before, now)
 
@@ -280,17 +315,15 @@ class Session:
         kind, attempt = KINDS[str(args["kind"])], int(args["attempt"])
         self._reopen()
         self._arrived(now)
-        total = self._total(kind)
-        beyond = total is not None and int(args["number"]) >= total
-        if record.leg is Leg.DELIVERED or beyond or not self._current(attempt):
+        if record.leg is Leg.DELIVERED or not self._current(attempt):
             return
         part = Part(kind, int(args["number"]), attempt, bytes(args["data"]))
-        if not self.parts[kind].add(part.number, part.data):
+        if not self.texts[kind].add(part.number, part.data):
             return
         self.fresh.append(part)
         if record.receipt is None and not record.ended:
             self._mark(Leg.DECODE, report, now)
-            if not any(parts.missing(None) for parts in self.parts.values()):
+            if not any(text.missing(1) for text in self.texts.values()):
                 self._gap_since = None
             elif self._gap_since is None:
                 self._gap_since = now.mono
@@ -310,10 +343,11 @@ class Session:
         return True
 
     def _drop(self) -> None:
-        self.parts = {kind: Parts() for kind in KINDS.values()}
+        self.texts = {kind: Assembler() for kind in KINDS.values()}
         self.fresh.clear()
         self.dropped = True
         self._gap_since = None
+        self._expect()
         self._read()
 
     def _progress(self, report: Report, now: Instant) -> None:
@@ -369,6 +403,7 @@ class Session:
             self._close()
         elif record.on_board:
             record.on_board, record.receipt, record.attempt, record.state = False, None, 0, "unknown"
+            record.verdict = None
             self._drop()
             self.durable = True
 
@@ -388,6 +423,8 @@ class Session:
         record.tokens, record.prompt_tokens = int(args["tokens"]), int(args["prompt_tokens"])
         self._gap_since = None
         self.durable = True
+        self._expect()
+        self._read()
         if args["outcome"] != "done":
             if not record.ended:
                 self._end(OUTCOMES[str(args["outcome"])], str(args["reason"] or args["outcome"]), now, report)
@@ -402,48 +439,38 @@ class Session:
 
     # The answer.
 
-    def _total(self, kind: int) -> int | None:
-        """Segments of this kind as the receipt tells; None while there is none."""
+    def _expect(self) -> None:
+        """Tell the texts what the receipt says of them."""
         receipt = self.record.receipt
         if receipt is None:
-            return None
-        length = int(receipt["thinking_bytes" if kind else "answer_bytes"])
-        return -(-length // int(receipt["segment_bytes"])) if length else 0
-
-    @property
-    def segments(self) -> tuple[int, int | None]:
-        """Segments here, and segments in all (None while the receipt is not here)."""
-        totals = [self._total(kind) for kind in self.parts]
-        total = None if None in totals else sum(each or 0 for each in totals)
-        return sum(len(parts) for parts in self.parts.values()), total
+            return
+        for name, kind in KINDS.items():
+            if self.texts[kind].size != receipt["segment_bytes"]:
+                self.texts[kind] = Assembler(int(receipt["segment_bytes"]))
+            self.texts[kind].expect(int(receipt[f"{name}_bytes"]), bytes.fromhex(receipt[f"{name}_sha256"]))
 
     def _read(self) -> None:
         """What can be read so far: everything before the first gap, and no half character at its end."""
-        texts = [self.parts[kind].readable() for kind in KINDS.values()]
-        self.record.answer, self.record.thinking = texts
+        record, texts = self.record, list(self.texts.values())
+        record.answer, record.thinking = (text.text() for text in texts)
+        totals = [text.total for text in texts]
+        record.segments_total = None if record.receipt is None else sum(total or 0 for total in totals)
+        record.segments_have = sum(text.have for text in texts)
 
     def _finish(self, now: Instant) -> None:
-        """Join and compare, once everything is here."""
-        receipt = self.record.receipt
-        if receipt is None or self.record.ended:
+        """Compare, once everything is here."""
+        if self.record.receipt is None or self.record.ended:
             return
-        if any(self.parts[kind].missing(self._total(kind)) for kind in self.parts):
+        answer, thinking = self.texts.values()
+        if not (answer.complete and thinking.complete):
             return
-        for name, kind in KINDS.items():
-            joined = self.parts[kind].joined()
-            right = hashlib.sha256(joined).hexdigest() == receipt[f"{name}_sha256"]
-            if (
-                len(joined) != int(receipt[f"{name}_bytes"])
-                or (joined and not right)
-                or (name == "answer" and not right)
-            ):
-                # Not the text that the receipt is for, though every packet passed its CRC: get all of it again.
-                self._drop()
-                return
-        self.record.answer, self.record.thinking = (
-            self.parts[kind].joined().decode(errors="replace") for kind in KINDS.values()
-        )
-        self._end(Leg.DELIVERED, None, now)
+        if answer.verified and (thinking.verified or not thinking.total):
+            self._end(Leg.DELIVERED, None, now)
+            self.just_delivered = True
+        else:
+            # Not the text that the receipt is for, though every packet passed its CRC: get all of it again.
+            self.mismatches += 1
+            self._drop()
 
     def _mark(self, leg: Leg, report: Report, now: Instant, time: float | None = None) -> None:
         proof = Evidence(

@@ -1,0 +1,278 @@
+"""A spacecraft at the packet level: what `flight` says and does as seen from the link, without a model.
+
+For the state machines of the station only. It keeps the rules of docs/contract.md §3.3: a repeated question is accepted
+again and run once, other content under the same id is refused, a released query leaves a tombstone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spacelink import PacketRefused, Range, cut, cut_ranges, pack_event, pack_report, unpack_command
+
+
+@dataclass
+class Kept:
+    """One query on board."""
+
+    args: dict[str, Any]
+    request_id: bytes
+    state: str = "queued"
+    text: bytes = b""
+    thinking: bytes = b""
+    runs: int = 0
+    attempt: int = 1
+
+
+def plain_answer(question: bytes) -> bytes:
+    """An answer of a few segments that depends on the question."""
+    return b"You asked: " + question + " — and here is what the scene says, größer als ein Segment. ".encode() * 3
+
+
+@dataclass
+class Spacecraft:
+    """Telecommands in, telemetry out. `emit` is called with (virtual channel, packet)."""
+
+    emit: Callable[[int, bytes], None]
+    answer: Callable[[bytes], bytes] = plain_answer
+    queue_length: int = 1000
+    prefill_s: float = 0.05
+    segment_s: float = 0.02
+    refuse: str = ""
+    fail: str = ""
+    model: str = "cadet"
+    other_text_after: int | None = None
+    """Begin again with attempt 2 and the real text after this many segments of another text."""
+    queries: dict[int, Kept] = field(default_factory=dict)
+    tombstones: set[int] = field(default_factory=set)
+    runs: dict[int, int] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._counter = itertools.count()
+        self._sequence = itertools.count()
+        self._busy_until = 0.0
+
+    @property
+    def due(self) -> float:
+        """When `step` has something to do; infinite for never."""
+        return self._agenda[0][0] if self._agenda else math.inf
+
+    def step(self, now: float) -> None:
+        """Do what is due."""
+        self.now = now
+        while self._agenda and self._agenda[0][0] <= now:
+            heapq.heappop(self._agenda)[2]()
+
+    def receive(self, packet: bytes, now: float) -> None:
+        """Take in one telecommand packet."""
+        self.step(now)
+        try:
+            command = unpack_command(packet)
+        except PacketRefused as refused:
+            if refused.request_id is not None:
+                self._say("verification.rejected", request_id=refused.request_id, reason=refused.reason)
+            return
+        self.commands.append(command.name)
+        handler = getattr(self, "_" + command.name.replace(".", "_"))
+        handler(command.args, command.request_id)
+
+    def event(self, name: str, **args: Any) -> None:
+        """Emit an event."""
+        self.emit(0, pack_event(name, args, seq=next(self._sequence), time=self.now))
+
+    def housekeeping(self, **values: Any) -> None:
+        """Emit a housekeeping report; channels not named have no value."""
+        from spacelink import DICTIONARY
+
+        defaults: dict[str, Any] = {}
+        for channel in DICTIONARY.channels.values():
+            if channel.type == "f32":
+                defaults[channel.name] = None
+            elif channel.type == "enum":
+                defaults[channel.name] = next(iter(channel.choices.values()))
+            else:
+                defaults[channel.name] = False if channel.type == "bool" else 0
+        self._say("health.housekeeping", **{**defaults, **values})
+
+    def _say(self, name: str, vc: int = 0, /, **args: Any) -> None:
+        self.emit(vc, pack_report(name, args, seq=next(self._sequence), time=self.now))
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self.now + delay, next(self._counter), action))
+
+    def _done(self, request_id: bytes) -> None:
+        self._say("verification.accepted", request_id=request_id)
+        self._say("verification.completed", request_id=request_id)
+
+    def _inference_ask(self, args: dict[str, Any], request_id: bytes) -> None:
+        query_id = args["query_id"]
+        if query_id in self.tombstones:
+            self._say("verification.accepted", request_id=request_id)
+            return
+        kept = self.queries.get(query_id)
+        if kept is not None:
+            if kept.args != args:
+                self._say("verification.rejected", request_id=request_id, reason="id_conflict")
+            else:
+                self._say("verification.accepted", request_id=request_id)
+            return
+        waiting = sum(each.state in ("queued", "running") for each in self.queries.values())
+        if self.refuse or waiting >= self.queue_length:
+            self._say("verification.rejected", request_id=request_id, reason=self.refuse or "queue_full")
+            return
+        self.queries[query_id] = Kept(args, request_id)
+        self._say("verification.accepted", request_id=request_id)
+        start = max(self.now, self._busy_until)
+        text = self.answer(bytes(args["question"]))
+        self._busy_until = start + self.prefill_s + self.segment_s * (len(text) // 64 + 1)
+        self._later(start - self.now, lambda: self._start(query_id))
+
+    def _start(self, query_id: int) -> None:
+        kept = self.queries.get(query_id)
+        if kept is None or kept.state != "queued":
+            return
+        kept.state = "running"
+        self.runs[query_id] = self.runs.get(query_id, 0) + 1
+        self._say("verification.started", request_id=kept.request_id)
+        self._say("inference.progress", query_id=query_id, step="prefill", done=16, total=32, tokens_per_s=300.0)
+        text = self.answer(bytes(kept.args["question"]))
+        if kept.args["thinking"]:
+            kept.thinking = b"Let me think. " * 8
+            for part in cut(kept.thinking):
+                self._segment(query_id, kept, "thinking", part.number, part.data)
+        if self.other_text_after is not None:
+            for part in cut(b"x" * 64 * self.other_text_after):
+                self._segment(query_id, kept, "answer", part.number, part.data)
+            kept.attempt = 2
+        pieces = cut(text)
+        for index, part in enumerate(pieces):
+            self._later(
+                self.prefill_s + self.segment_s * index,
+                lambda part=part: self._grow(query_id, part.number, part.data),  # type: ignore[misc]
+            )
+        self._later(self.prefill_s + self.segment_s * len(pieces), lambda: self._finish(query_id))
+
+    def _grow(self, query_id: int, number: int, data: bytes) -> None:
+        kept = self.queries.get(query_id)
+        if kept is None or kept.state != "running":
+            return
+        if number == 0:
+            self._say("verification.step", request_id=kept.request_id, step="decode")
+        kept.text += data
+        self._say(
+            "inference.progress", query_id=query_id, step="decode", done=len(kept.text) // 4, total=0, tokens_per_s=50.0
+        )
+        self._segment(query_id, kept, "answer", number, data)
+
+    def _segment(self, query_id: int, kept: Kept, kind: str, number: int, data: bytes) -> None:
+        self._say("inference.segment", 1, query_id=query_id, kind=kind, number=number, attempt=kept.attempt, data=data)
+
+    def _finish(self, query_id: int) -> None:
+        kept = self.queries.get(query_id)
+        if kept is None or kept.state != "running":
+            return
+        if self.fail:
+            kept.state = "failed"
+            self._say("verification.failed", request_id=kept.request_id, reason=self.fail)
+        else:
+            kept.state = "done"
+            self._say("verification.completed", request_id=kept.request_id)
+        self._receipt(query_id, kept)
+
+    def _receipt(self, query_id: int, kept: Kept) -> None:
+        hashed = hashlib.sha256
+        reason = {"failed": self.fail, "cancelled": "cancelled"}.get(kept.state, "none")
+        self._say(
+            "inference.receipt",
+            query_id=query_id,
+            outcome=kept.state,
+            reason=reason,
+            verdict="unchecked",
+            stop="eos" if kept.state == "done" else "none",
+            attempt=kept.attempt,
+            restarts=0,
+            question_sha256=hashed(kept.args["question"]).digest(),
+            prompt_sha256=bytes(32),
+            answer_sha256=hashed(kept.text).digest(),
+            answer_bytes=len(kept.text),
+            thinking_sha256=hashed(kept.thinking).digest(),
+            thinking_bytes=len(kept.thinking),
+            segment_bytes=64,
+            prompt_tokens=32,
+            tokens=len(kept.text) // 4,
+            prefill_ms=50,
+            decode_ms=400,
+            queued_ms=3,
+            seed=kept.args["seed"],
+            threads=1,
+            model=self.model,
+            model_sha256=hashed(b"model").digest(),
+            energy_j=None,
+            energy_source="none",
+            authenticated=False,
+            pace=0.0,
+            scene_bytes=210 if kept.args["scene"] else 0,
+            scene_sha256=bytes(32),
+        )
+
+    def _inference_report(self, args: dict[str, Any], request_id: bytes) -> None:
+        query_id = args["query_id"]
+        self._done(request_id)
+        kept = self.queries.get(query_id)
+        state = "released" if query_id in self.tombstones else kept.state if kept else "unknown"
+        tokens = len(kept.text) // 4 if kept else 0
+        self._say("inference.query_state", query_id=query_id, state=state, tokens=tokens)
+        if kept is not None and kept.state in ("done", "failed", "cancelled"):
+            self._receipt(query_id, kept)
+
+    def _inference_resend(self, args: dict[str, Any], request_id: bytes) -> None:
+        kept = self.queries.get(args["query_id"])
+        if kept is None:
+            reason = "released" if args["query_id"] in self.tombstones else "query_unknown"
+            self._say("verification.rejected", request_id=request_id, reason=reason)
+            return
+        self._done(request_id)
+        text = kept.thinking if args["kind"] == "thinking" else kept.text
+        for part in cut_ranges(text, [Range(each["first"], each["count"]) for each in args["ranges"]]):
+            self._segment(args["query_id"], kept, args["kind"], part.number, part.data)
+
+    def _inference_release(self, args: dict[str, Any], request_id: bytes) -> None:
+        query_id = args["query_id"]
+        kept = self.queries.get(query_id)
+        if query_id in self.tombstones:
+            self._done(request_id)
+        elif kept is None or hashlib.sha256(kept.text).digest() != args["sha256"]:
+            reason = "query_unknown" if kept is None else "not_releasable"
+            self._say("verification.rejected", request_id=request_id, reason=reason)
+        else:
+            del self.queries[query_id]
+            self.tombstones.add(query_id)
+            self._done(request_id)
+
+    def _inference_cancel(self, args: dict[str, Any], request_id: bytes) -> None:
+        kept = self.queries.get(args["query_id"])
+        if kept is None or kept.state not in ("queued", "running"):
+            reason = "query_unknown" if kept is None else "already_final"
+            self._say("verification.rejected", request_id=request_id, reason=reason)
+            return
+        kept.state = "cancelled"
+        self._done(request_id)
+        self._say("verification.failed", request_id=kept.request_id, reason="cancelled")
+        self._receipt(args["query_id"], kept)
+
+    def _inference_list_scenes(self, args: dict[str, Any], request_id: bytes) -> None:
+        self._done(request_id)
+        self._say("inference.scenes", scenes=[{"name": "harbour-17", "bytes": 210, "sha256": b"12345678"}])
+
+    def _health_request(self, args: dict[str, Any], request_id: bytes) -> None:
+        self._done(request_id)
+        self.housekeeping(CPU_T=41.5)

@@ -1,0 +1,289 @@
+"""The conversation with the spacecraft, whatever the link does to it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ground.legs import Leg, Verdict
+from spacelink import Contact, ContactPlan
+from tests.ground.double import plain_answer
+from tests.ground.sky import EPOCH, Sky
+
+FATES = st.lists(st.sampled_from(["good", "good", "lost", "doubled", "late"]), max_size=120)
+
+
+def plan(*windows: tuple[float, float]) -> ContactPlan:
+    return ContactPlan(tuple(Contact(n, 1, 2, a, b, 64_000, 0.01) for n, (a, b) in enumerate(windows)), EPOCH)
+
+
+def test_a_question_goes_through_its_legs_and_is_delivered_whole() -> None:
+    """On a perfect link every leg has its evidence, in order, and the spacecraft may free the answer."""
+    sky = Sky()
+    record = sky.ask("How many vessels?", scene="latest")
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert record.verdict is Verdict.UNCHECKED
+    assert record.answer == plain_answer(b"How many vessels?").decode()
+    assert list(record.evidence) == [
+        Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DELIVERED,
+    ]  # fmt: skip
+    times = [proof.time for proof in record.evidence.values()]
+    assert times == sorted(times)
+    assert record.uplinks == 1
+    assert record.closed
+    assert sky.craft.tombstones == {record.query_id}
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(up=FATES, down=FATES, texts=st.lists(st.text(min_size=1, max_size=40).filter(str.strip), min_size=1, max_size=4))
+def test_whatever_is_lost_doubled_or_late_every_query_ends_delivered_and_is_run_once(
+    up: list, down: list, texts: list[str]
+) -> None:
+    """Any fates of the packets in both directions: bytes equal, run once, released."""
+    sky = Sky(up=up, down=down)
+    records = [sky.ask(text) for text in texts]
+    sky.run()
+    for record, text in zip(records, texts, strict=True):
+        assert record.leg is Leg.DELIVERED
+        assert record.answer.encode() == plain_answer(text.encode())
+        assert sky.craft.runs[record.query_id] == 1
+        times = [proof.time for proof in record.evidence.values()]
+        assert times == sorted(times)
+    assert sky.craft.tombstones == {record.query_id for record in records}
+    assert not sky.station.sessions
+
+
+def test_an_answer_cut_by_los_is_resumed_at_the_next_aos_and_not_repeated() -> None:
+    """LOS in the middle of the answer: the rest comes in the next pass, from the same run."""
+    sky = Sky(plan=plan((0.0, 0.12), (100.0, 130.0)))
+    record = sky.ask()
+    sky.run(50.0)
+    assert record.leg is Leg.DECODE
+    assert not sky.station.sky(sky.now).in_contact
+    had = record.segments_have
+    assert 0 < had < 5
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert record.evidence[Leg.DELIVERED].time >= EPOCH + 100
+    assert sky.craft.runs[record.query_id] == 1
+
+
+def test_nothing_is_sent_before_aos() -> None:
+    """A question asked out of contact waits."""
+    sky = Sky(plan=plan((60.0, 120.0)))
+    record = sky.ask()
+    sky.run(59.0)
+    assert record.uplinks == 0
+    assert record.leg is Leg.QUEUED
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+
+
+def test_a_refusal_ends_the_query_with_its_reason() -> None:
+    """(1,2) is REJECTED with the name of the reason."""
+    sky = Sky()
+    sky.craft.refuse = "safe_mode"
+    record = sky.ask()
+    sky.run()
+    assert (record.leg, record.reason, record.closed) == (Leg.REJECTED, "safe_mode", True)
+
+
+def test_a_late_refusal_of_one_repeat_does_not_undo_the_acceptance_of_another() -> None:
+    """The queue was full for the first repeat and free for the second; the refusal comes late."""
+    sky = Sky(down=["late"])
+    sky.craft.refuse = "queue_full"
+    record = sky.ask()
+    sky.run(0.5)
+    sky.craft.refuse = ""
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+
+
+def test_an_acceptance_heard_after_a_refusal_revives_the_query() -> None:
+    """The other order: the acceptance of a repeat comes after the refusal of another, and the answer is delivered."""
+    sky = Sky(plan=None)
+    record = sky.ask()
+    session = sky.station.sessions[record.query_id]
+    sky.run(3.0, until=lambda: bool(sky.craft.queries))
+    from spacelink import Report
+
+    request = next(iter(session.verification))
+    args = {"request_id": bytes.fromhex(request), "reason": "queue_full", "detail": ""}
+    refusal = Report("verification.rejected", 1, 2, args, sky.now.mission, 0)
+    session.verified(refusal, request, 20, sky.now)
+    assert record.leg is Leg.REJECTED
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert sky.craft.tombstones
+
+
+def test_a_failure_on_board_ends_the_query_with_its_reason_and_frees_it() -> None:
+    """(1,8) and the receipt: FAILED(reason), and the spacecraft may forget it."""
+    sky = Sky()
+    sky.craft.fail = "engine_failed"
+    record = sky.ask()
+    sky.run()
+    assert (record.leg, record.reason, record.closed) == (Leg.FAILED, "engine_failed", True)
+    assert record.receipt is not None
+    assert not sky.craft.queries
+
+
+def test_the_thinking_text_is_kept_apart() -> None:
+    """Both texts must be whole before the query is delivered."""
+    sky = Sky(down=["good"] * 5 + ["lost"] * 2)
+    record = sky.ask(thinking=True)
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert record.thinking == "Let me think. " * 8
+    assert record.answer.startswith("You asked")
+
+
+@settings(max_examples=30, deadline=None)
+@given(down=FATES)
+def test_a_text_made_again_voids_what_came_of_the_one_before(down: list) -> None:
+    """Segments of an older attempt never reach the answer, in whatever order they come."""
+    sky = Sky(down=down)
+    sky.craft.other_text_after = 3
+    record = sky.ask()
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert record.answer.encode() == plain_answer(b"Which vessels are dark?")
+
+
+def test_a_spacecraft_that_lost_its_journal_is_asked_again() -> None:
+    """An accepted query that is unknown on board is asked anew, and the old segments are void."""
+    sky = Sky()
+    record = sky.ask()
+    sky.run(10.0, until=lambda: record.segments_have >= 2)
+    sky.craft.queries.clear()
+    sky.craft._agenda.clear()
+    sky.craft._busy_until = 0
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert record.uplinks == 2
+
+
+def test_a_receipt_for_another_question_is_never_delivered() -> None:
+    """The question's hash in the receipt is compared, not only the answer's."""
+    sky = Sky()
+    record = sky.ask()
+    sky.run(5.0, until=lambda: bool(sky.craft.queries))
+    sky.craft.queries[record.query_id].args = {**sky.craft.queries[record.query_id].args, "question": b"another"}
+    sky.run()
+    assert (record.leg, record.reason) == (Leg.FAILED, "question_hash_mismatch")
+
+
+def test_an_answer_that_does_not_fit_its_hash_is_never_delivered() -> None:
+    """A text that was changed under a right CRC is fetched again until it fits."""
+    sky = Sky()
+    record = sky.ask()
+    real = sky.craft._segment
+    spoilt = []
+
+    def spoil(query_id: int, kept: object, kind: str, number: int, data: bytes) -> None:
+        if number == 1 and len(spoilt) < 3:
+            spoilt.append(number)
+            data = data[:-1] + b"?"
+        real(query_id, kept, kind, number, data)  # type: ignore[arg-type]
+
+    sky.craft._segment = spoil  # type: ignore[method-assign]
+    sky.run()
+    assert len(spoilt) == 3
+    assert record.leg is Leg.DELIVERED
+    assert record.answer.encode() == plain_answer(b"Which vessels are dark?")
+
+
+def test_a_cancelled_query_that_never_left_ends_on_the_ground() -> None:
+    """Out of contact, nothing need be sent to cancel what was never sent."""
+    sky = Sky(plan=plan((60.0, 120.0)))
+    record = sky.ask()
+    sky.run(1.0)
+    assert sky.station.cancel(record.query_id, sky.now)
+    sky.run(1.0)
+    assert (record.leg, record.uplinks, record.closed) == (Leg.CANCELLED, 0, True)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 3])
+def test_cancel_stops_a_running_query_on_board(lost: int) -> None:
+    """The cancel is repeated until it is answered, and the receipt says how it ended."""
+    sky = Sky()
+    sky.craft.prefill_s = 60.0
+    record = sky.ask()
+    sky.run(5.0)
+    sky._fates["up"] = iter(["lost"] * lost)
+    assert sky.station.cancel(record.query_id, sky.now)
+    sky.run()
+    assert (record.leg, record.closed) == (Leg.CANCELLED, True)
+    assert record.receipt is not None
+    assert record.receipt["outcome"] == "cancelled"
+
+
+def test_cancelling_a_question_that_the_spacecraft_never_heard_ends_it() -> None:
+    """The question was lost on its way: the refusal of the cancel says so."""
+    sky = Sky(up=["good", "good", "lost", "lost"])
+    sky.run(1.0)
+    sky._fates["up"] = iter(["lost"])
+    record = sky.ask()
+    sky.run(0.2)
+    assert record.uplinks == 1
+    sky.station.cancel(record.query_id, sky.now)
+    sky.run()
+    assert (record.leg, record.reason) == (Leg.CANCELLED, "cancelled")
+    assert not sky.craft.runs
+
+
+def test_a_question_expires_on_the_ground_when_it_never_left() -> None:
+    """ttl_s counts from the moment it was asked, in mission time."""
+    sky = Sky(plan=plan((60.0, 120.0)))
+    record = sky.ask(ttl_s=30)
+    sky.run(29.0)
+    assert record.leg is Leg.QUEUED
+    sky.run(2.0)
+    assert (record.leg, record.closed) == (Leg.EXPIRED, True)
+
+
+def test_no_more_questions_are_on_board_than_the_window_allows() -> None:
+    """A hundred questions at AOS do not fill the spacecraft's queue."""
+    sky = Sky(window=5)
+    sky.craft.queue_length = 5
+    records = [sky.ask(f"Question {n}?") for n in range(40)]
+    sky.run()
+    assert {record.leg for record in records} == {Leg.DELIVERED}
+
+
+def test_a_new_session_from_the_record_goes_on_where_the_old_one_stood() -> None:
+    """All that matters is in the record and the segments: a restart of the ground repeats no run."""
+    sky = Sky()
+    record = sky.ask()
+    sky.run(10.0, until=lambda: record.segments_have >= 2)
+    parts = [part for each in sky.station.take().parts.values() for part in each]
+    from ground.station.station import Station
+
+    sky.station = Station(sky.contacts, sky.timing, window=12, sequence=64)
+    sky.station.submit(record, sky.now, parts)
+    assert record.segments_have >= 2
+    sky.run()
+    assert record.leg is Leg.DELIVERED
+    assert sky.craft.runs[record.query_id] == 1
+    assert record.uplinks == 1
+
+
+def test_a_packet_that_is_damaged_or_of_no_query_is_counted() -> None:
+    """Nothing that arrives raises."""
+    sky = Sky()
+    sky.station.receive([b"", b"x" * 40, bytes(200)], sky.now)
+    assert sum(n for name, n in sky.station.counters.items() if name.startswith("refused_")) == 3
+
+
+def test_telemetry_events_and_scenes_go_to_the_archive() -> None:
+    """What belongs to no query is kept too."""
+    sky = Sky()
+    sky.run(1.0)
+    sky.craft.event("core.noop", version="1", dictionary="abc")
+    sky.run(1.0)
+    batch = sky.station.take()
+    assert {sample.channel: sample.value for sample in batch.samples}["CPU_T"] == 41.5
+    assert [event.text for event in batch.events] == ["OrbitLM flight software 1, dictionary abc."]
+    assert sky.station.scenes == [{"name": "harbour-17", "bytes": 210, "sha256": b"12345678".hex()}]
