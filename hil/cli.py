@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from hil.bench.command import app as bench
 from hil.errors import HilError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure what the house promises.")
 app.add_typer(bench, name="bench")
 
 ScenarioOption = Annotated[

@@ -53,8 +53,9 @@ def test_loss_duplication_and_reordering_are_as_frequent_as_asked() -> None:
 
 @pytest.mark.parametrize(("bits", "frames"), [(CADU_BITS, 2000), (400, 50_000)])
 def test_bursts_have_the_stationary_error_rate_and_come_together(bits: int, frames: int) -> None:
-    """A Gilbert–Elliott channel has the mean error rate of its odds, in long frames and in short ones, and its errors stand
-    closer than independent ones.
+    """A Gilbert–Elliott channel has the mean error rate of its odds, in long frames and in short ones.
+
+    And its errors stand closer than independent ones.
     """
     burst = Burst(enter=1e-4, leave=1e-2, ber=0.5)
     fates = [draw(9, "down", index, bits, Impairments(burst=burst)).flips for index in range(frames)]

@@ -1,0 +1,116 @@
+"""`orbitlm hil bench …`: measure, print a table, write JSON. Nothing here decides what is measured."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hil.errors import HilError
+from hil.files import write_json
+from hil.machine import facts, machine
+
+SCHEMA = "orbitlm.bench/1"
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure what the house promises.")
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here.")]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="A GGUF; cadet if left out.")]
+
+
+@app.command()
+def inference(
+    model: ModelOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Decode and prefill through the flight process beside a bare low-level loop, in one run.
+
+    Example:  `orbitlm models random qwen3-0.6b --out /tmp/q.gguf && orbitlm hil bench inference --model /tmp/q.gguf`
+    """
+    _measure(json, inference=_inference(model))
+
+
+@app.command()
+def link(json: JsonOption = None) -> None:
+    """Frames with Reed-Solomon in batches of 64 and one by one, and CLTUs: Mbit/s."""
+    _measure(json, link=_link())
+
+
+@app.command()
+def cycle(
+    model: ModelOption = None,
+    queries: Annotated[int, typer.Option("--queries", min=1, help="Queries measured, after one that warms up.")] = 20,
+    json: JsonOption = None,
+) -> None:
+    """What the house adds to a query, beside bits, light and the model: the median over cadet queries on `quiet`."""
+    _measure(json, cycle=_cycle(model, queries))
+
+
+@app.command(name="all")
+def everything(
+    model: ModelOption = None,
+    json: JsonOption = None,
+) -> None:
+    """All of the above, one after the other, with cadet (or `--model` for inference)."""
+    _measure(json, inference=_inference(model), link=_link(), cycle=_cycle(None, 20))
+
+
+def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
+    """Write the figures down, and end with exit code 1 when a goal is missed."""
+    Console().print(f"measured on {machine()}", style="dim", highlight=False)
+    found = {"schema": SCHEMA, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": facts(), **measured}
+    if json is not None:
+        write_json(json, found)
+    if not all(each.get("good", True) for each in measured.values()):
+        raise typer.Exit(1)
+
+
+def _inference(model: Path | None) -> dict[str, Any]:
+    from hil.bench.inference import run
+
+    return run(model)
+
+
+def _link() -> dict[str, Any]:
+    from hil.bench.link import run
+
+    rates = run()
+    table = Table(title="Frames and codes, one core", title_justify="left", box=None)
+    table.add_column("what")
+    table.add_column("Mbit/s", justify="right")
+    table.add_column("goal", justify="right")
+    for rate in rates:
+        goal = "" if rate.goal is None else f"≥ {rate.goal:.0f} {'✓' if rate.good else '✗'}"
+        table.add_row(rate.name, f"{rate.mbit_s:.1f}", goal)
+    Console().print(table)
+    return {"good": all(rate.good for rate in rates), "rates": [rate.as_json() for rate in rates]}
+
+
+def _cycle(model: Path | None, queries: int) -> dict[str, Any]:
+    from hil.bench.cycle import GOAL_S, median, run
+
+    try:
+        cycles = run(model, queries)
+    except HilError as error:
+        typer.echo(f"orbitlm hil bench: {error}", err=True)
+        raise typer.Exit(1) from error
+    overhead = median(cycles)
+    slowest = max(cycle.overhead for cycle in cycles)
+    good = overhead <= GOAL_S
+    Console().print(
+        f"overhead of a query: median {overhead * 1000:.0f} ms (goal ≤ {GOAL_S * 1000:.0f} ms {'✓' if good else '✗'}), "
+        f"slowest {slowest * 1000:.0f} ms, over {len(cycles)} queries; median cycle "
+        f"{sorted(cycle.total for cycle in cycles)[len(cycles) // 2] * 1000:.0f} ms",
+        highlight=False,
+    )
+    return {
+        "good": good,
+        "goal_s": GOAL_S,
+        "median_overhead_s": round(overhead, 6),
+        "slowest_overhead_s": round(slowest, 6),
+        "cycles": [cycle.as_json() for cycle in cycles],
+    }

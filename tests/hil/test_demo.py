@@ -1,0 +1,139 @@
+"""The demo end to end: real processes, frames, link and answers, in all four scenarios."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from hil.files import read_json
+from hil.process import ManagedProcess, orbitlm, wait_for
+
+pytestmark = pytest.mark.slow
+
+LEGS = {"QUEUED", "UPLINKED", "ACCEPTED", "PREFILL", "DECODE", "CHECKING", "ONBOARD_DONE", "DOWNLINKING"}
+
+
+def assert_contract(found: dict[str, Any], scenario: str) -> None:
+    """The JSON holds what issue 2 promises to the programs that read it."""
+    assert found["schema"] == "orbitlm.demo/1"
+    assert found["ok"] is True
+    assert (found["scenario"], found["budget_s"] > 0, isinstance(found["seed"], int)) == (scenario, True, True)
+    for query in found["queries"]:
+        assert len(query["id"]) == 16
+        assert query["question"]
+        assert query["answer"]
+        assert query["leg"] == "DELIVERED"
+        assert query["verdict"] == "UNCHECKED"
+        assert 0 < query["total_s"] <= found["budget_s"]
+        assert {"QUEUED", "DECODE"} <= set(query["legs"]) <= LEGS
+        assert sum(query["legs"].values()) == pytest.approx(query["total_s"], abs=0.01)
+        assert query["tokens"] > 0
+        assert query["model"]
+    assert found["link"]["up"]["delivered"] > 0
+    assert found["link"]["down"]["delivered"] > 0
+    assert set(found["ports"]) >= {"api", "flight", "ground", "link_flight", "link_ground"}
+    assert set(found["pids"]) >= {"flight", "core", "engine", "link", "ground"}
+
+
+def test_two_minutes_is_enough_for_every_question(demo: Callable[..., Any]) -> None:
+    """Five questions in contact: right, whole, within the budget; table, figure, JSON and log are written."""
+    run = demo()
+    found = run.finish()
+    assert_contract(found, "two-minute")
+    assert len(found["queries"]) == 5
+    assert all(query["checked"] and not query["faults"] for query in found["queries"])
+    printed = run.printed()
+    for words in (
+        "Legs of the slowest query",
+        "budget",
+        "uplinked",
+        "measured",
+        "simulated",
+        "every answer came back right",
+    ):
+        assert words in printed
+    for name in ("demo.json", "timeline.svg", "timeline.png", "demo.log", "run/flight.toml", "run/plan.json"):
+        assert (run.out / name).stat().st_size > 0
+    assert read_json(run.out / "demo.json") == found
+
+
+def test_a_storm_delays_answers_and_changes_none(demo: Callable[..., Any]) -> None:
+    """BER 1e-3, bursts, 20 % loss, copies, disorder: whole and right all the same, and the link really was bad."""
+    found = demo("--scenario", "storm", "--seed", "4").finish()
+    assert_contract(found, "storm")
+    down = found["link"]["down"]
+    assert down["lost"] > 0
+    assert down["corrupted"] > 0.9 * down["delivered"]
+
+
+def test_serve_stays_up_for_people_and_programs_and_ctrl_c_leaves_nothing(
+    demo: Callable[..., Any], assert_all_gone: Callable[..., None]
+) -> None:
+    """The JSON comes as soon as the system is up; the unmodified openai client gets an answer from orbit, streaming and
+    not; its queries join the JSON; SIGINT ends all processes, frees shared memory, and the exit code is 0.
+    """
+    run = demo("--scenario", "quiet", "--serve")
+    up = run.wait(lambda found: found.get("schema"), "the JSON")
+    assert up["pids"]["engine"] > 0
+    served = run.wait(lambda found: found["queries"], "the scenario's answer")
+    image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
+    assert Path(image).exists()
+
+    question = [{"role": "user", "content": "What should I do if the engine hangs?"}]
+    with openai.OpenAI(base_url=f"{up['api']}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        model = client.models.list().data[0].id
+        whole = client.chat.completions.create(model=model, messages=question)
+        pieces = list(client.chat.completions.create(model=model, messages=question, stream=True))
+    text = whole.choices[0].message.content
+    assert text
+    streamed = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert streamed == text
+    assert whole.choices[0].finish_reason == "stop"
+    assert whole.usage.completion_tokens > 0
+
+    found = run.wait(lambda found: len(found["queries"]) == 3, "the openai client's queries")
+    assert_contract(found, "quiet")
+    assert {query["answer"] for query in found["queries"]} == {served["queries"][0]["answer"], text}
+
+    run.process.popen.send_signal(signal.SIGINT)
+    assert run.process.popen.wait(30) == 0, run.process.tail()
+    assert_all_gone(found["pids"], image)
+
+
+def test_a_demo_that_is_killed_ends_its_children(
+    demo: Callable[..., Any], assert_all_gone: Callable[..., None]
+) -> None:
+    """SIGTERM in the middle of the start, and SIGKILL, which no program can answer: nothing stays behind."""
+    run = demo("--scenario", "quiet", "--serve")
+    found = run.wait(lambda found: found.get("schema"), "the JSON")
+    image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.popen.wait(10)
+    assert_all_gone(found["pids"], image)
+
+    second = demo("--scenario", "quiet")
+    wait_for(lambda: (second.out / "run" / "flight.log").exists(), "flight's start", 30, [second.process])
+    os.kill(second.process.pid, signal.SIGTERM)
+    assert second.process.popen.wait(30) == 130
+    assert "Traceback" not in second.printed()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--scenario", "strom"], "one of one-pass, quiet, storm, two-minute, found 'strom'"),
+        (["--model", "/nowhere.gguf"], "there is no model file /nowhere.gguf"),
+        (["--scene", "nowhere", "--ask", "?"], "expected one of the scenes latest, housekeeping"),
+        (["--scene", "latest"], "give both"),
+    ],
+)
+def test_a_bad_argument_gets_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    """And exit code 1, before anything is started."""
+    process = ManagedProcess("demo", orbitlm("hil", "demo", "--out", str(tmp_path), *arguments), tmp_path / "log.txt")
+    assert process.popen.wait(60) == 1
+    assert sentence in " ".join(process.tail().split())
+    assert "Traceback" not in process.tail()
