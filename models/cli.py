@@ -223,6 +223,21 @@ def convert(
         )
 
 
+@app.command()
+def figure(
+    run: RunOption,
+    out: Annotated[Path, typer.Option("--out", help="Figure to write (.svg or .png).")],
+) -> None:
+    """Draw the learning curve of a training run.
+
+    Example:  `orbitlm models figure --run out/cadet --out learning.svg`
+    """
+    from models.figure import draw_learning_curve
+
+    with sentences():
+        typer.echo(f"{draw_learning_curve(run, out)} written (measured)")
+
+
 @app.command("eval")
 def evaluate_model(
     model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],

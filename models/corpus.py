@@ -46,6 +46,9 @@ _HARD = {
     "longest",
     "violations",
 }
+COPYING = 0.35
+"""Share of the training during which copying is asked often and scenes are short: without it copying is not learned."""
+
 SYSTEM_LINES = (
     "You are cadet, the assistant on board the spacecraft.",
     "You are a helpful assistant.",
@@ -163,7 +166,7 @@ def wrong_scene_case(rng: random.Random, scene: Scene, held: bool) -> Case:
 
 def _task_weight(task: str, progress: float) -> float:
     if task in ("any.show", "any.repeat"):
-        return 4.0 if progress < 0.09 else 0.7
+        return 4.0 if progress < COPYING else 0.5
     return 2.0 if task.partition(".")[2] in _HARD else 1.0
 
 
@@ -177,11 +180,11 @@ def conversation(seed: int, progress: float = 1.0) -> Conversation:
     system = rng.choice(SYSTEM_LINES) if rng.random() < 0.3 else None
     scene = None
     if rng.random() < 0.82:
-        largest = 3 if progress < 0.04 else 4 if progress < 0.09 else 6
+        largest = 3 if progress < COPYING / 4 else 4 if progress < COPYING else 6
         kind = rng.choice(KINDS)
         scene = make_scene(rng, kind, rng.randint(2, largest), rng.random() < 0.9, held_out=False)
     turns: list[Turn] = []
-    budget = rng.randint(500, 1500)
+    budget = rng.randint(400, 1250)
     while budget > 0 and len(turns) < 10:
         case = _next_case(rng, scene, progress)
         question = untidy(rng, case.question, _names_in(case, scene))

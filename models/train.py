@@ -28,7 +28,7 @@ class Plan:
 
     minutes: float = 70.0
     seed: int = 1
-    tokens_per_batch: int = 6144
+    tokens_per_batch: int = 4096
     longest: int = 1000
     muon_rate: float = 5e-3
     adam_rate: float = 3e-3

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from models.cli import app
 
-COMMANDS = ("list", "info", "fetch", "verify", "random", "corpus", "train", "convert", "eval")
+COMMANDS = ("list", "info", "fetch", "verify", "random", "corpus", "train", "convert", "eval", "figure")
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -52,6 +52,7 @@ def test_info_of_a_random_model_counts_its_parameters_and_memory(tmp_path: Path)
         (("random", "qwen9", "--out", "x.gguf"), "no dimensions"),
         (("random", "tiny", "--out", "x.gguf", "--type", "q1"), "no file type"),
         (("verify", "nowhere.gguf"), "There is no model file"),
+        (("figure", "--run", "nowhere", "--out", "x.svg"), "no training log"),
     ],
 )
 def test_a_bad_argument_gets_one_sentence(words: tuple[str, ...], sentence: str) -> None:
@@ -63,6 +64,14 @@ def test_a_bad_argument_gets_one_sentence(words: tuple[str, ...], sentence: str)
 def test_corpus_prints_conversations_and_cases() -> None:
     assert "CADET" in run("corpus", "--count", "1")[1]
     assert "TRUTH" in run("corpus", "--held", "--count", "2")[1]
+
+
+def test_a_learning_curve_is_drawn_from_the_log(tmp_path: Path) -> None:
+    rows = [{"tokens": 1000 * n, "loss": 1 / n} for n in range(1, 4)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "history.json").write_text(json.dumps([{"tokens": 3000, "exact": 0.5}]))
+    assert run("figure", "--run", str(tmp_path), "--out", str(tmp_path / "curve.svg"))[0] == 0
+    assert "<svg" in (tmp_path / "curve.svg").read_text()
 
 
 def test_an_evaluation_is_written_as_json(tmp_path: Path) -> None:
