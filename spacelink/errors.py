@@ -2,7 +2,11 @@
 
     SpacelinkError
     ├── PacketTooLong        a packet does not fit the frame or the channel it was handed to
-    └── ContactPlanError     a contact plan cannot be read
+    ├── ContactPlanError     a contact plan cannot be read
+    ├── DictionaryError      a dictionary file breaks the schema (`dictionary.errors`)
+    ├── FieldError           an argument does not fit its field (`fields`)
+    ├── PacketRefused        a packet is not taken in, with the reason that flight gives (`packets`)
+    └── CucError             bytes are not a time code (`cuc`)
 
 What a radio does to frames (noise, loss, repetition) is never an error here: it is counted under the names of
 `Rejection`.
