@@ -93,6 +93,8 @@ def _check_field(table: Table, field: Field) -> None:
         table.fail("minimum and maximum are for numbers")
     if (field.min_bytes or field.max_bytes is not None) and field.type not in ("str8", "str16", "rest"):
         table.fail("min_bytes and max_bytes are for texts and rest")
+    if field.type == "str8" and (field.max_bytes or 0) > 255:
+        table.fail("a str8 holds at most 255 bytes")
     if field.max_items is not None and field.type != "list":
         table.fail("max_items is for lists")
     if field.pattern is not None and field.type not in ("str8", "str16"):

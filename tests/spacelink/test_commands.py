@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spacelink import DICTIONARY, FieldError, PacketRefused, pack_command, request_id, unpack_command
 from spacelink.packets import CHECKSUM, PRIMARY_HEADER, TC_HEADER, build_telecommand
-from spacelink.uplink import MAX_PACKET
+from spacelink.uplink import MAX_PACKET, UplinkReceiver, UplinkSender
 
 Arguments = Callable[..., st.SearchStrategy[dict[str, Any]]]
 Resealed = Callable[[bytes, int, int], bytes]
@@ -144,6 +144,7 @@ def test_the_longest_question_fills_one_telecommand_frame_to_the_byte() -> None:
     packet = pack_command("inference.ask", longest, seq=0)
     assert unpack_command(packet).args["question"] == b"x" * 645
     assert len(packet) == 1024 - 5 - 14 - 16 - 2 == MAX_PACKET
+    assert UplinkReceiver().receive(UplinkSender().send(packet)).packet == packet
     for entry in DICTIONARY.commands.values():
         assert HEADERS + entry.max_size + CHECKSUM <= MAX_PACKET, entry.name
 
