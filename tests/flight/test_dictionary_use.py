@@ -38,7 +38,7 @@ def unused(names: Iterable[str], *folders: Path) -> set[str]:
 
 def _trees(folders: Iterable[Path]) -> Iterator[ast.Module]:
     for folder in folders:
-        for file in sorted(folder.rglob("*.py")):
+        for file in sorted(set(folder.rglob("*.py")) - {Path(__file__)}):
             yield ast.parse(file.read_text())
 
 
