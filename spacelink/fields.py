@@ -38,6 +38,10 @@ INTEGERS: Mapping[str, struct.Struct] = {
     "i16": struct.Struct(">h"),
     "i32": struct.Struct(">i"),
 }
+_RANGES: Mapping[str, tuple[int, int]] = {
+    kind: (-(256**one.size) // 2, 256**one.size // 2 - 1) if kind.startswith("i") else (0, 256**one.size - 1)
+    for kind, one in INTEGERS.items()
+}
 CHOICES: Mapping[str, str] = {"enum": "u8", "reason": "u16", "channel": "u16"}
 """Types whose numbers have names, and the integer that carries them."""
 PREFIXES: Mapping[str, str] = {"str8": "u8", "str16": "u16", "list": "u8"}
@@ -65,7 +69,8 @@ class Field:
     `minimum` and `maximum` are inclusive and bind numbers; `min_bytes` and `max_bytes` bind texts and bytes, and
     `pattern` a text as a whole. A value outside is refused with `too_small` or `too_large`, both names of reasons.
     `choices` maps numbers to names. `constant` is a number that this message always carries here (a function or
-    structure id): it is no argument. A field with `default` may be left out when packing.
+    structure id): it is no argument. A field with `default` may be left out when packing. A number that is a measure
+    may `saturate`: in telemetry it stays at the end of its range, so that no clock or counter costs the report.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Field:
     constant: int | None = None
     default: Any = None
     optional: bool = False
+    saturate: bool = False
 
     @property
     def size(self) -> int | None:
@@ -165,6 +171,8 @@ def constants(fields: Sequence[Field]) -> bytes:
 def _encode_one(out: bytearray, field: Field, value: Any, cut: bool, check: bool) -> None:
     if field.type in INTEGERS or field.type in CHOICES:
         number = _number(field, value)
+        if cut and field.saturate:
+            number = _saturated(field, number)
         if check and not field.choices:
             _check_number(field, number)
         out += _pack_integer(field, CHOICES.get(field.type, field.type), number)
@@ -237,6 +245,11 @@ def _number(field: Field, value: Any) -> int:
     if field.choices and value not in field.choices:
         raise FieldError("bad_argument", field.name, f"{value} names nothing here")
     return int(value)
+
+
+def _saturated(field: Field, value: int) -> int:
+    low, high = _RANGES[field.type]
+    return min(max(value, low), high)
 
 
 def _real(field: Field, value: Any) -> float:

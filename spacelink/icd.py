@@ -155,6 +155,8 @@ def _allowed(field: Field) -> str:
         said.append(f"{field.min_bytes}…{'' if field.max_bytes is None else field.max_bytes} bytes")
     if field.max_items is not None:
         said.append(f"≤ {field.max_items} items")
+    if field.saturate:
+        said.append("saturates")
     if field.pattern is not None:
         said.append(f"`{field.pattern}`")
     return ", ".join(said)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spacelink.fields import Field
+from spacelink.fields import INTEGERS, Field
 
 SEVERITIES: Mapping[int, str] = {1: "informative", 2: "low", 3: "medium", 4: "high"}
 """Subtypes of the event reports of service 5 (ECSS-E-ST-70-41C clause 6.5)."""
@@ -145,7 +145,8 @@ class Channel:
 
     def field(self) -> Field:
         """Return the field that carries this channel in the housekeeping report."""
-        return Field(self.name, self.type, self.description, unit=self.unit, choices=self.choices)
+        saturate = self.type in INTEGERS
+        return Field(self.name, self.type, self.description, unit=self.unit, choices=self.choices, saturate=saturate)
 
 
 def _find(fields: tuple[Field, ...], name: str) -> Field:

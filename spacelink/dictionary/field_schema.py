@@ -72,6 +72,7 @@ def _read_field(table: Table, names: Names) -> Field:
         constant=table.integer("constant", 0, 2**32 - 1, None),
         default=table.raw("default"),
         optional=table.has("default"),
+        saturate=table.flag("saturate", False),
     )
     table.done()
     _check_field(table, field)
@@ -89,6 +90,8 @@ def _check_field(table: Table, field: Field) -> None:
     if field.constant is not None and field.type not in INTEGERS:
         table.fail("only an integer can be constant")
     numeric = field.type in INTEGERS or field.type == "f32"
+    if field.saturate and field.type not in INTEGERS:
+        table.fail("saturate is for integers")
     if (field.minimum is not None or field.maximum is not None) and not numeric:
         table.fail("minimum and maximum are for numbers")
     if (field.min_bytes or field.max_bytes is not None) and field.type not in ("str8", "str16", "rest"):

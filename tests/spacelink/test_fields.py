@@ -133,6 +133,17 @@ def test_a_default_stands_in_for_what_is_left_out() -> None:
     assert encode([optional], {"x": 6}) == b"\x06"
 
 
+@pytest.mark.parametrize(("kind", "low", "high"), [("u8", 0, 255), ("u32", 0, 2**32 - 1), ("i16", -(2**15), 2**15 - 1)])
+def test_a_measure_stays_at_the_end_of_its_range_in_telemetry_only(kind: str, low: int, high: int) -> None:
+    measure = field(kind, saturate=True)
+    for value, expected in ((10**30, high), (-(10**30), low), (7, 7)):
+        assert decode([measure], encode([measure], {"x": value}, cut=True)) == {"x": expected}
+    with pytest.raises(FieldError):
+        encode([measure], {"x": high + 1})
+    with pytest.raises(FieldError):
+        encode([field(kind)], {"x": high + 1}, cut=True)
+
+
 def test_leading_constants_are_written_and_are_no_arguments() -> None:
     function = Field("function", "u16", "Function id.", constant=3)
     assert constants([function, field("u8")]) == b"\x00\x03"

@@ -130,6 +130,15 @@ def test_a_misfit_argument_is_an_error_that_names_it() -> None:
         pack_report("verification.rejected", {"request_id": b"abcd", "reason": "moonshine"}, seq=0, time=NOW)
 
 
+def test_a_counter_beyond_its_channel_does_not_cost_the_housekeeping() -> None:
+    values = {
+        name: next(iter(channel.choices.values())) if channel.choices else channel.type == "bool" or 10**30
+        for name, channel in DICTIONARY.channels.items()
+    }
+    args = unpack_report(pack_report("health.housekeeping", values, seq=0, time=NOW)).args
+    assert (args["BOOT"], args["QUE_N"], args["IMG_B"]) == (2**32 - 1, 2**16 - 1, 2**64 - 1)
+
+
 def test_a_broken_clock_does_not_stop_telemetry() -> None:
     for time in (-1e30, 1e30, math.nan, math.inf):
         report = unpack_report(pack_report("core.pong", seq=0, time=time))
