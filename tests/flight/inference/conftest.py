@@ -22,6 +22,7 @@ import pytest
 
 from flight.control import ControlChannel
 from flight.inference.channel import FramedSocket
+from flight.inference.errors import PeerClosed
 from flight.inference.protocol import (
     ChatMessage,
     Done,
@@ -230,6 +231,13 @@ class EnginePeer:
             self.hear()
             self._inbox += [parse_indication(message) for message in self.core.receive()]
         return self._inbox.pop(0)
+
+    def rest(self) -> list[Indication]:
+        """What an engine that has left had said to core."""
+        with contextlib.suppress(PeerClosed):
+            while True:
+                self._inbox += [parse_indication(message) for message in self.core.receive()]
+        return self._inbox
 
     def hear(self) -> None:
         """Take in what the engine told its supervisor."""

@@ -155,7 +155,7 @@ def test_a_cancel_stops_prefill(large: Path, settings_for: SettingsFor, start: S
     outcome = peer.finish()
     assert outcome.done.stop == "cancelled"
     assert outcome.done.tokens == 0
-    assert not any(isinstance(message, Started) for message in outcome.messages)
+    assert [message.done for message in outcome.messages if isinstance(message, Prefill)] == [0]
     assert peer.ask(max_tokens=5).done.stop == "length"
 
 

@@ -145,6 +145,7 @@ def test_sigterm_ends_it_inside_prefill(
     peer.wait_beat(lambda beat: beat["phase"] == "prefill" and beat["beat"] > 50)
     peer.process.send_signal(signal.SIGTERM)
     assert peer.wait() == 0
+    assert [message.done for message in peer.rest()] == [0]  # the one batch was never whole
 
 
 def test_ctrl_c_is_left_to_the_supervisor(served: tuple[Any, Path]) -> None:
