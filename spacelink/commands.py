@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spacelink.codec import decode, encode
 from spacelink.dictionary import DICTIONARY
 from spacelink.dictionary import Command as CommandEntry
-from spacelink.fields import FieldError, Value, decode, encode
+from spacelink.fields import FieldError, Value
 from spacelink.packets import PacketRefused, build_telecommand, open_telecommand, request_id
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from spacelink.codec import decode, encode
 from spacelink.dictionary import DICTIONARY
-from spacelink.fields import Field, FieldError, Value, decode, encode
+from spacelink.fields import Field, FieldError, Value
 from spacelink.packets import build_telemetry
 
 EVENT_SERVICE: Final = 5

@@ -2,9 +2,9 @@
 
 from collections.abc import Hashable, Iterable
 
+from spacelink.codec import constants
 from spacelink.dictionary.entries import Channel, Command, Event, Reason, Report
 from spacelink.dictionary.errors import DictionaryError
-from spacelink.fields import constants
 
 
 def check_unique(

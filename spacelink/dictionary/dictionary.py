@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from spacelink.codec import constants
 from spacelink.dictionary.checks import check_unique
 from spacelink.dictionary.entries import Channel, Command, Event, Reason, Report, Spacecraft
 from spacelink.dictionary.errors import DictionaryError
@@ -21,7 +22,6 @@ from spacelink.dictionary.reader import (
     read_spacecraft,
 )
 from spacelink.dictionary.table import Table
-from spacelink.fields import constants
 
 FOLDER = Path(__file__).parent
 """Where the TOML files lie."""

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spacelink.codec import encode
 from spacelink.dictionary.table import Table
-from spacelink.fields import CHOICES, INTEGERS, TYPES, Field, FieldError, encode
+from spacelink.fields import CHOICES, INTEGERS, TYPES, Field, FieldError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from spacelink.fields import TYPES, Field, FieldError, constants, decode, encode
+from spacelink.codec import constants, decode, encode
+from spacelink.fields import TYPES, Field, FieldError
 
 COLOURS = {1: "red", 7: "blue"}
 
