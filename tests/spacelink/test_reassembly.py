@@ -84,14 +84,15 @@ def test_a_gap_of_the_same_shape_is_not_taken_for_the_missing_part(reassembler: 
     assert reassembler.receive(d) == []
 
 
+@pytest.mark.parametrize("pointer", [0, 50, 96, 98, 150])
 def test_a_pointer_that_contradicts_the_packets_length_cuts_it(
-    reassembler: Reassembler, counters: Counter[str]
+    reassembler: Reassembler, counters: Counter[str], pointer: int
 ) -> None:
-    """A packet that should end at 97 does not end at 50, and what the pointer shows is taken."""
+    """A packet that should end at 97 ends neither sooner nor later; and what the pointer shows is taken."""
     first, second = frames([packet(1200, 1), packet(2 * DATA_BYTES - 1200, 2)])
-    shifted = TmFrame(1, 0, 1, 1, 50, second.data[:50] + packet(DATA_BYTES - 50, 3), bytes(4))
+    data = second.data[:pointer] + packet(DATA_BYTES - pointer, 3)
     assert reassembler.receive(first) == []
-    assert reassembler.receive(shifted) == [packet(DATA_BYTES - 50, 3)]
+    assert reassembler.receive(TmFrame(1, 0, 1, 1, pointer, data, bytes(4))) == [packet(DATA_BYTES - pointer, 3)]
     assert counters["packets_cut"] == 1
 
 

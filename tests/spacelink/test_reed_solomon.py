@@ -101,6 +101,14 @@ def test_a_burst_of_80_bytes_is_spread_over_five_codewords() -> None:
         assert decoded.corrected[0] == 80
 
 
+def test_a_correction_that_explains_all_syndromes_but_one_is_refused() -> None:
+    """One wrong symbol explains 31 syndromes, and so does its locator; the last one says that it is not the truth."""
+    syndromes = reed_solomon._syndromes(np.eye(1, 32, 5, dtype=np.uint8))
+    assert reed_solomon._locate(syndromes).ok.tolist() == [True]
+    syndromes[0, -1] ^= 1
+    assert reed_solomon._locate(syndromes).ok.tolist() == [False]
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 16), min_size=DEPTH, max_size=DEPTH))
 def test_any_pattern_within_the_bound_is_undone(seed: int, errors: list[int]) -> None:
