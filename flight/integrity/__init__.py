@@ -6,12 +6,11 @@
 
 from flight.integrity.errors import ImageRefused, IntegrityError, RoomRefused
 from flight.integrity.image import RamImage, prepare, release, sweep
-from flight.integrity.room import MemoryNeeds, check_room
+from flight.integrity.room import check_room
 
 __all__ = [
     "ImageRefused",
     "IntegrityError",
-    "MemoryNeeds",
     "RamImage",
     "RoomRefused",
     "check_room",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from flight.integrity.errors import ImageRefused, RoomRefused
+from flight.integrity.room import check_room
 
 _CHUNK: Final = 4 << 20
 _PREFIX: Final = "orbitlm-"
@@ -62,12 +63,16 @@ def held_bytes(data_dir: Path, shm_dir: Path | None) -> int:
         return 0
 
 
-def prepare(model: Path, *, data_dir: Path, shm_dir: Path | None, progress: Progress | None = None) -> RamImage:
+def prepare(
+    model: Path, *, data_dir: Path, shm_dir: Path | None, n_ctx: int = 0, progress: Progress | None = None
+) -> RamImage:
     """Copy `model` to shared memory, or hash again and reuse what an earlier start left there.
 
-    The caller holds the lock of `data_dir`. Raises `ImageRefused` (unreadable file, foreign directory), `RoomRefused`.
+    The caller holds the lock of `data_dir`; `n_ctx` as set (0: the model's own) counts when room is measured. Raises
+    `ImageRefused` (no model, unreadable file, foreign directory) and `RoomRefused`.
     """
     directory = image_dir(data_dir, shm_dir)
+    check_room(model, n_ctx=n_ctx, root=shared_root(shm_dir), held=held_bytes(data_dir, shm_dir))
     _own(directory, data_dir)
     try:
         with model.open("rb") as source:
