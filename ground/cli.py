@@ -1,0 +1,212 @@
+"""The command line of the ground: serve, ask, show, queries, passes, events, telemetry, cancel, config."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ground.client import GroundClient
+from ground.display import LegsLive, events_table, passes_table, queries_table, query_panel, telemetry_table
+from ground.errors import GroundError
+from ground.settings import dump, load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="What stays: station, archive, API and questions.\n\n"
+    'Start it:  `orbitlm ground serve`  ·  ask:  `orbitlm ground ask "How many vessels are dark?" --scene latest`',
+)
+config_app = typer.Typer(
+    no_args_is_help=True, help="Settings of the station: write a file of all, or show those in force."
+)
+app.add_typer(config_app, name="config")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Configuration file (TOML).")]
+Data = Annotated[Path | None, typer.Option("--data", help="Directory of everything that is kept.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure-link", help="Allow addresses beyond this machine although nothing is authenticated.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="ORBITLM_GROUND_URL", help="Address of the station; default from the settings."),
+]
+Count = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")]
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """An error of ours is one sentence on stderr and exit status 1."""
+    try:
+        yield
+    except GroundError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _client(url: str | None) -> GroundClient:
+    return GroundClient(url or load().api_url)
+
+
+def _overrides(data: Path | None, insecure: bool) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if data is not None:
+        given["data"] = str(data)
+    if insecure:
+        given["link"] = {"insecure": True}
+    return given
+
+
+@app.command()
+def serve(config: Config = None, data: Data = None, insecure_link: Insecure = False) -> None:
+    """Run the station: link, archive, API and page. Ctrl-C ends it; the next start goes on where it stood.
+
+    `orbitlm ground serve --config ground.toml --data /var/lib/orbitlm`
+    """
+    with sentences():
+        from ground.serve import serve as run
+
+        settings = load(config, _overrides(data, insecure_link))
+        if not config and settings.api.port:
+            typer.echo(f"The page is at {settings.api_url}/ (Ctrl-C ends the station).", err=True)
+        run(settings)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, at most 900 bytes.")],
+    scene: Annotated[str, typer.Option(help="A scene on board, `latest` or `housekeeping`.")] = "",
+    thinking: Annotated[bool, typer.Option("--thinking", help="Let the model think first.")] = False,
+    system: Annotated[str, typer.Option(help="System text.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=0, max=65535, help="Most tokens; 0: the spacecraft's default.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0, max=5, help="0 is greedy.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the sampling.")] = None,
+    ttl: Annotated[int, typer.Option(min=0, help="Mission seconds after which the answer is of no use.")] = 0,
+    parent: Annotated[str | None, typer.Option(help="Id of the query that this one follows.")] = None,
+    url: Url = None,
+) -> None:
+    """Ask a question, watch its legs, print the answer. Ctrl-C leaves the query running.
+
+    `orbitlm ground ask "How many vessels are dark?" --scene latest`
+    """
+    with sentences(), _client(url) as ground:
+        query = ground.ask(
+            question,
+            scene=scene,
+            thinking=thinking,
+            system=system,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            ttl_s=ttl,
+            parent=parent,
+        )
+        try:
+            with LegsLive() as live:
+                for data in query.follow():
+                    live.show(data)
+        except KeyboardInterrupt:
+            typer.echo(f"\nThe query goes on; find it with: orbitlm ground show {query.id[:8]}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        if query.leg == "DELIVERED":
+            typer.echo(query.answer)
+            return
+        typer.echo(f"Query {query.id} ended as {query.leg}: {query.reason}.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    query_id: Annotated[str, typer.Argument(help="Id of the query; a unique beginning is enough.")],
+    json_out: Annotated[bool, typer.Option("--json", help="The query as JSON.")] = False,
+    url: Url = None,
+) -> None:
+    """Show a query: legs with their evidence, answer, receipt.
+
+    `orbitlm ground show 9f0c`
+    """
+    with sentences(), _client(url) as ground:
+        query = ground.query(query_id)
+        if json_out:
+            import json
+
+            typer.echo(json.dumps(query.data, indent=1, ensure_ascii=False))
+        else:
+            query_panel(query.data)
+
+
+@app.command()
+def queries(limit: Count = 20, url: Url = None) -> None:
+    """List the queries, newest first."""
+    with sentences(), _client(url) as ground:
+        queries_table([query.data for query in ground.queries(limit)])
+
+
+@app.command()
+def passes(url: Url = None) -> None:
+    """List the contacts: past, present and planned."""
+    with sentences(), _client(url) as ground:
+        passes_table(ground.passes())
+
+
+@app.command()
+def events(limit: Count = 30, url: Url = None) -> None:
+    """List the events of spacecraft and station, newest first."""
+    with sentences(), _client(url) as ground:
+        events_table(ground.events(limit))
+
+
+@app.command()
+def telemetry(url: Url = None) -> None:
+    """Show the newest value of each telemetry channel."""
+    with sentences(), _client(url) as ground:
+        telemetry_table(ground.telemetry())
+
+
+@app.command()
+def cancel(
+    query_id: Annotated[str, typer.Argument(help="Id of the query; a unique beginning is enough.")], url: Url = None
+) -> None:
+    """Cancel a query; on board it ends when the command arrives there."""
+    with sentences(), _client(url) as ground:
+        query = ground.query(query_id).cancel()
+        typer.echo(f"Query {query.id} is {query.leg if query.ended else 'being cancelled'}.")
+
+
+@config_app.command("init")
+def config_init(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.")] = None,
+) -> None:
+    """Write a commented configuration file of all defaults."""
+    with sentences():
+        from ground.settings import GroundSettings
+
+        text = dump(GroundSettings())
+        if out is None:
+            typer.echo(text, nl=False)
+            return
+        try:
+            with out.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise GroundError(f"The file {out} cannot be written: {error.strerror or error}.") from error
+        typer.echo(f"Wrote {out}.", err=True)
+
+
+@config_app.command("show")
+def config_show(config: Config = None, data: Data = None, insecure_link: Insecure = False) -> None:
+    """Show the settings in force: defaults, file, environment, command line."""
+    with sentences():
+        typer.echo(dump(load(config, _overrides(data, insecure_link))), nl=False)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

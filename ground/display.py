@@ -1,0 +1,146 @@
+"""Queries and records on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ground.legs import ENDS, Leg
+
+SHOWN = (Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.DELIVERED)
+"""Legs drawn for every query; the others when they happened."""
+SEVERITY = {"informative": "dim", "low": "yellow", "medium": "yellow", "high": "red"}
+STATE = {"low": "yellow", "high": "red", "unknown": "dim"}
+
+
+def clock(iso: str | None) -> str:
+    """The time of day of an ISO time, with its Z."""
+    return f"{iso[11:19]}Z" if iso else "—"
+
+
+def legs_line(query: dict[str, Any]) -> Text:
+    """One line: what has evidence is solid, what has none is dim."""
+    line = Text()
+    for leg in SHOWN:
+        done = leg.value in query["times"]
+        here = query["leg"] == leg.value
+        mark = "●" if done else "○"
+        line.append(f"{mark} {leg.value}", style="bold green" if here else "green" if done else "dim")
+        if done and leg.value in query["legs"]:
+            line.append(f" {query['legs'][leg.value]:.2f}s", style="dim")
+        line.append("  ")
+    if query["leg"] in ENDS and query["leg"] != Leg.DELIVERED:
+        line.append(f"▲ {query['leg']} ({query['reason']})", style="bold red")
+    return line
+
+
+def status_line(query: dict[str, Any]) -> Text:
+    """What is known beside the legs."""
+    have, total = query["segments"]["have"], query["segments"]["total"]
+    parts = [query["id"], f"{query['tokens']} tokens", f"segments {have}/{'?' if total is None else total}"]
+    if query["tokens_per_s"]:
+        parts.append(f"{query['tokens_per_s']:.1f} tok/s")
+    if query["heard"]:
+        parts.append(f"heard {clock(query['heard'])}")
+    if query["wait_aos"]:
+        parts.append("WAIT_AOS")
+    parts.append(f"{query['total_s']:.1f} s")
+    return Text(" · ".join(parts), style="dim")
+
+
+class LegsLive:
+    """The legs of a query on stderr while it goes on; the answer stays alone on stdout."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, query: dict[str, Any]) -> None:
+        """Draw the newest state; without a terminal, one line for each new leg."""
+        if self._console.is_terminal:
+            lines = [legs_line(query), status_line(query)]
+            if query["partial"] and query["leg"] not in ENDS:
+                lines.append(Text(query["partial"]))
+            self._live.update(Text("\n").join(lines), refresh=True)
+        elif query["leg"] != self._last:
+            self._console.print(f"{clock(query['times'].get(query['leg']))} {query['leg']}", highlight=False)
+        self._last = query["leg"]
+
+
+def query_panel(query: dict[str, Any]) -> None:
+    """One query with its evidence."""
+    console = Console()
+    console.print(legs_line(query))
+    console.print(status_line(query))
+    console.print(Text(f"\n{query['question']}", style="bold"))
+    if query["thinking"]:
+        console.print(Text(query["thinking"], style="dim italic"))
+    console.print(Text(query["answer"] or query["partial"] or "(nothing yet)"))
+    verdict = query["verdict"] or "no receipt yet"
+    console.print(Text(f"\nverdict {verdict}" + (f" · model {query['model']}" if query["model"] else ""), style="dim"))
+    table = Table("leg", "evidence", "packet", "here at", box=None, header_style="dim")
+    for leg, proof in query["evidence"].items():
+        packet = f"{proof['packet']} ({proof['service']},{proof['subtype']})" if proof["packet"] else "ground"
+        table.add_row(leg, proof["time"][11:], packet, proof["received"][11:])
+    console.print(table)
+
+
+def queries_table(queries: list[dict[str, Any]]) -> None:
+    """All queries, one line each."""
+    table = Table("id", "asked", "leg", "verdict", "seconds", "question", box=None, header_style="dim")
+    for query in queries:
+        leg = f"{query['leg']} · WAIT_AOS" if query["wait_aos"] else query["leg"]
+        table.add_row(
+            query["id"], clock(query["created"]), leg, query["verdict"] or "—", f"{query['total_s']:.1f}",
+            Text(query["question"][:60]),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def passes_table(passes: list[dict[str, Any]]) -> None:
+    """All contacts."""
+    table = Table("state", "AOS", "LOS", "light time", "commands", "packets", "delivered", box=None, header_style="dim")
+    for each in passes:
+        table.add_row(
+            each["state"], each["aos"], each["los"] or "—", f"{each['owlt_s'] * 1000:.1f} ms",
+            str(each["commands"]), str(each["packets"]), str(each["delivered"]),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def events_table(events: list[dict[str, Any]]) -> None:
+    """All events."""
+    table = Table("time", "from", "severity", "event", "", box=None, header_style="dim")
+    for each in events:
+        style = SEVERITY.get(each["severity"], "")
+        table.add_row(
+            each["time"], each["source"], Text(each["severity"], style=style), each["name"], Text(each["text"])
+        )
+    Console().print(table)
+
+
+def telemetry_table(latest: list[dict[str, Any]]) -> None:
+    """The newest value of each channel."""
+    table = Table("channel", "value", "unit", "state", "at", "", box=None, header_style="dim")
+    for each in latest:
+        value = each["text"] if each["value"] is None else f"{each['value']:g}"
+        state = Text(each["limit"], style=STATE.get(each["limit"], "green"))
+        table.add_row(each["channel"], value or "—", each["unit"], state, clock(each["time"]), each["title"])
+    Console().print(table)
