@@ -20,8 +20,9 @@ CLCW = Clcw(0, farm_b_counter=3)
 
 
 def packet(length: int, seed: int = 0) -> bytes:
-    """A telemetry space packet of a length (133.0-B-2 §4.1), its data drawn from a seed."""
-    return b"\x08\x64\xc0\x00" + (length - 7).to_bytes(2, "big") + random.Random(seed).randbytes(length - 6)
+    """A telemetry space packet of a length (133.0-B-2 §4.1); the seed is its sequence count and makes its data."""
+    header = b"\x08\x64" + (0xC000 | seed).to_bytes(2, "big") + (length - 7).to_bytes(2, "big")
+    return header + random.Random(seed).randbytes(length - 6)
 
 
 def frames_of(cadus: list[bytes]) -> list[TmFrame]:
