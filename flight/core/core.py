@@ -33,14 +33,21 @@ LOG = logging.getLogger("flight.core")
 class Core:
     """The spacecraft's side of the link. `version` is what core.noop answers."""
 
-    def __init__(self, settings: FlightSettings, journal: Journal, data: Path, version: str) -> None:
+    def __init__(
+        self,
+        settings: FlightSettings,
+        journal: Journal,
+        data: Path,
+        version: str,
+        downlink: DownlinkSender | None = None,
+    ) -> None:
         self._settings = settings
         self._journal = journal
         self._version = version
         self._moment = Moment(0.0, 0.0)
         spacecraft = DICTIONARY.spacecraft
         self.uplink = UplinkReceiver(spacecraft)
-        self.downlink = DownlinkSender(spacecraft)
+        self.downlink = downlink or DownlinkSender(spacecraft)
         backlog = settings.core.backlog_bytes
         self.reporter = Reporter(self.downlink.push, journal.event, lambda: self.downlink.pending() > backlog)
         scenes = SceneFolder(data / "scenes")

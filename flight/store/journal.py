@@ -36,6 +36,8 @@ class Journal:
         """Open or create. Raises `JournalError` when the file is not a sound journal."""
         self._bounds = bounds or StoreSettings()
         self._events_since_prune = 0
+        self.lost_events = 0
+        """Times that events could not be kept."""
         self.counters: Counter[str] = Counter()
         """Queries by what became of them: accepted, done, failed, cancelled, expired, released; kept over restarts."""
         try:
@@ -77,6 +79,10 @@ class Journal:
     def close(self) -> None:
         """Commit what waits and close."""
         self.flush()
+        self._db.close()
+
+    def abandon(self) -> None:
+        """Close without committing what waits: what the death of the process does."""
         self._db.close()
 
     # ---- queries ----------------------------------------------------
@@ -201,10 +207,16 @@ class Journal:
     # ---- events -----------------------------------------------------
 
     def event(self, name: str, args: Mapping[str, Any], now: float) -> None:
-        """Keep an event; `flush` makes it durable."""
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("INSERT INTO events (at, name, args) VALUES (?, ?, ?)", (now, name, q.dump_json(args)))
+        """Keep an event; `flush` makes it durable. A full disk costs the event (`lost_events`), not the flight."""
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO events (at, name, args) VALUES (?, ?, ?)", (now, name, q.dump_json(args)))
+            self._prune_events()
+        except sqlite3.OperationalError as error:
+            self._lost_events(error)
+
+    def _prune_events(self) -> None:
         self._events_since_prune += 1
         if self._events_since_prune >= 256:
             self._events_since_prune = 0
@@ -220,7 +232,16 @@ class Journal:
     def flush(self) -> None:
         """Commit events that wait."""
         if self._db.in_transaction:
-            self._db.execute("COMMIT")
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self._lost_events(error)
+
+    def _lost_events(self, error: sqlite3.Error) -> None:
+        LOG.error("events are lost: %s", error)
+        self.lost_events += 1
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     # ---- counters ---------------------------------------------------
 
