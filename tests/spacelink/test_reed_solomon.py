@@ -102,10 +102,10 @@ def test_a_burst_of_80_bytes_is_spread_over_five_codewords() -> None:
 
 
 def test_a_correction_that_explains_all_syndromes_but_one_is_refused() -> None:
-    """One wrong symbol explains 31 syndromes, and so does its locator; the last one says that it is not the truth."""
+    """One wrong symbol explains 31 syndromes, and so does its locator; the first one says that it is not the truth."""
     syndromes = reed_solomon._syndromes(np.eye(1, 32, 5, dtype=np.uint8))
     assert reed_solomon._locate(syndromes).ok.tolist() == [True]
-    syndromes[0, -1] ^= 1
+    syndromes[0, 0] ^= 1
     assert reed_solomon._locate(syndromes).ok.tolist() == [False]
 
 
