@@ -188,6 +188,8 @@ class Runner:
                 self._progress(run, message.done, message.total, None, now)
             case Started():
                 run.started(message)
+                run.step = "decode"
+                self._reporter.step(run.query.request_id, "decode", now)
             case Text():
                 self._text(run, message, now)
             case Done():
@@ -202,8 +204,6 @@ class Runner:
     def _text(self, run: ActiveRun, message: Text, now: Moment) -> None:
         if run.decoding_since is None:
             run.decoding_since = now.monotonic
-            run.step = "decode"
-            self._reporter.step(run.query.request_id, "decode", now)
         same = True
         for number, kind in enumerate(KINDS):
             delta: bytes = getattr(message, kind)

@@ -276,6 +276,10 @@ class Session:
             case "started":
                 self._arrived(now)
                 self._mark(Leg.PREFILL, report, now)
+            case "step":
+                self._arrived(now)
+                if report.args["step"] == "decode":
+                    self._mark(Leg.DECODE, report, now)
             case "completed":
                 self._arrived(now)
                 self._mark(Leg.ONBOARD_DONE, report, now)
