@@ -129,10 +129,13 @@ def demo(
     from hil.demo.command import Options
     from hil.demo.command import demo as run_demo
 
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     options = Options(scenario, speed, seed, tuple(ask or ()), scene, model, json, serve, out)
     with sentences():
         try:
-            good = run_demo(options, Console())
+            good = run_demo(options, console)
         except KeyboardInterrupt:
             typer.echo("Interrupted; everything is ended.", err=True)
             raise typer.Exit(130) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,19 +21,21 @@ SCHEMA = "orbitlm.bench/1"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure what the house promises.")
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic, in both.")]
 ModelOption = Annotated[Path | None, typer.Option("--model", help="A GGUF; cadet if left out.")]
 
 
 @app.command()
 def inference(
     model: ModelOption = None,
+    threads: ThreadsOption = 1,
     json: JsonOption = None,
 ) -> None:
     """Decode and prefill through the flight process beside a bare low-level loop, in one run.
 
     Example:  `orbitlm models random qwen3-0.6b --out /tmp/q.gguf && orbitlm hil bench inference --model /tmp/q.gguf`
     """
-    _measure(json, inference=_inference(model))
+    _measure(json, inference=_inference(model, threads))
 
 
 @app.command()
@@ -56,7 +60,7 @@ def everything(
     json: JsonOption = None,
 ) -> None:
     """All of the above, one after the other, with cadet (or `--model` for inference)."""
-    _measure(json, inference=_inference(model), link=_link(), cycle=_cycle(None, 20))
+    _measure(json, inference=_inference(model, 1), link=_link(), cycle=_cycle(None, 20))
 
 
 def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
@@ -69,10 +73,22 @@ def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
         raise typer.Exit(1)
 
 
-def _inference(model: Path | None) -> dict[str, Any]:
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except HilError as error:
+        typer.echo(f"orbitlm hil bench: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _inference(model: Path | None, threads: int) -> dict[str, Any]:
     from hil.bench.inference import run
 
-    return run(model)
+    with _sentences():
+        measured = run(model, threads=threads)
+    Console().print(measured.table())
+    return measured.as_json()
 
 
 def _link() -> dict[str, Any]:
@@ -93,11 +109,8 @@ def _link() -> dict[str, Any]:
 def _cycle(model: Path | None, queries: int) -> dict[str, Any]:
     from hil.bench.cycle import GOAL_S, median, run
 
-    try:
+    with _sentences():
         cycles = run(model, queries)
-    except HilError as error:
-        typer.echo(f"orbitlm hil bench: {error}", err=True)
-        raise typer.Exit(1) from error
     overhead = median(cycles)
     slowest = max(cycle.overhead for cycle in cycles)
     good = overhead <= GOAL_S

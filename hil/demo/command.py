@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ground.client import GroundClient
 from hil.demo.document import document
 from hil.demo.rates import load_rates
 from hil.demo.report import evidence, tell
@@ -62,8 +63,6 @@ def demo(options: Options, console: Console) -> bool:
 
 
 def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, console: Console) -> bool:
-    from ground.client import Client
-
     scenario = stack.scenario
 
     def write(run: Run) -> None:
@@ -76,7 +75,7 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
         if options.serve:
             write(run)
 
-    with Client(stack.api) as client:
+    with GroundClient(stack.api) as client:
         shown = screen(console)
         run = Run(stack, client, questions, checked=options.model is None, observe=shown.show, ended=ended)
         if options.serve:
@@ -148,13 +147,14 @@ def only_one(out: Path) -> Iterator[None]:
 def _log_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root = logging.getLogger("hil")
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    ours = logging.getLogger("hil")
+    before = ours.level, ours.propagate
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False  # the screen shows the same
     try:
         yield
     finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
+        ours.removeHandler(handler)
+        ours.level, ours.propagate = before
         handler.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hil.demo.result import Result
 from hil.errors import BenchError
@@ -44,8 +45,11 @@ def load_rates(path: Path = RATES_FILE) -> Rates | None:
         raise BenchError(f"{path} is not a result of `orbitlm hil bench inference`: {error!r}") from error
 
 
-def _parse(found: Mapping[str, object]) -> Rates:
-    prefill, decode = float(str(found["prefill_tokens_per_s"])), float(str(found["decode_tokens_per_s"]))
+def _parse(found: Mapping[str, Any]) -> Rates:
+    measured, place = found["inference"], found["machine"]
+    prefill, decode = float(measured["prefill_tokens_per_s"]), float(measured["decode_tokens_per_s"])
     if prefill <= 0 or decode <= 0:
         raise ValueError("rates must be above 0")
-    return Rates(str(found["model"]), prefill, decode, str(found["date"]), str(found["machine"]))
+    threads = int(measured["threads"])
+    machine = f"{place['processor']}, {threads} thread{'s' if threads > 1 else ''}"
+    return Rates(str(measured["model"]), prefill, decode, str(measured["date"])[:10], machine)

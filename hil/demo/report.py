@@ -4,6 +4,7 @@ simulated.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -86,10 +87,18 @@ def legs_table(scenario: Scenario, results: Sequence[Result], rates: Rates | Non
 
 def _meaning(leg: str, result: Result) -> str:
     if leg == "PREFILL":
-        return f"{LEG_MEANING[leg]}: {result.receipt.get('prompt_tokens', '?')} tokens"
+        return f"{LEG_MEANING[leg]}: {_work(result, 'prompt_tokens', 'prefill_ms')}"
     if leg == "DECODE":
-        return f"{LEG_MEANING[leg]}: {result.query.get('tokens', '?')} tokens"
+        return f"{LEG_MEANING[leg]}: {_work(result, 'tokens', 'decode_ms')}"
     return LEG_MEANING[leg]
+
+
+def _work(result: Result, tokens: str, spent: str) -> str:
+    """What the engine itself measured on board, beside the leg's evidence, which waits for its packets."""
+    receipt = result.receipt
+    return (
+        f"{receipt.get(tokens, '?')} tokens, {float(receipt.get(spent) or 0) / 1000:.3f} real s by the engine's clock"
+    )
 
 
 def _fits(total: float, budget_s: float) -> Text:
@@ -108,16 +117,21 @@ def _loses_contact(scenario: Scenario, result: Result) -> bool:
 
 def bytes_table(scenario: Scenario, results: Sequence[Result]) -> RenderableType:
     """What lies on board, beside what went up and came down."""
-    raw = {scene.name: scene.raw_bytes for scene in scenario.scenes}
-    table = Table(title="Bytes", title_justify="left", box=None, pad_edge=False)
-    for name in ("question", "image (stays on board)", "scene (stays on board)", "uplinked", "downlinked"):
+    raw = {name: scene.raw_bytes for scene in scenario.scenes for name in (scene.name, _scene_hash(scene.text))}
+    table = Table(title="Bytes: what stays, what travels", title_justify="left", box=None, pad_edge=False)
+    for name in ("question", "image on board", "scene on board", "uplinked", "downlinked"):
         table.add_column(name, justify="left" if name == "question" else "right")
     for result in results:
         counted = result.query.get("bytes") or {}
-        image = raw.get(result.question.scene, 0)
+        image = raw.get(result.question.scene) or raw.get(str(result.receipt.get("scene_sha256")), 0)
         cells = (amount(counted.get(key) or 0) for key in ("scene", "up", "down"))
         table.add_row(result.question.ask, amount(image) if image else "–", *cells)
     return table
+
+
+def _scene_hash(text: str) -> str:
+    """As the receipt has it, so that `latest` is known by its content."""
+    return hashlib.sha256((text.strip("\n") + "\n").encode()).hexdigest()
 
 
 def evidence(scenario: Scenario, *, seed: int, speed: float, machine: str, rates: Rates | None) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
+from ground.client import GroundClient
 from hil.demo.result import Result
 from hil.scenario import QuestionModel, SceneModel
 from hil.stack import Stack
@@ -19,29 +20,13 @@ PATIENCE = 2.0
 """A query is given up after this many budgets."""
 
 
-class Client(Protocol):
-    """What the run needs of ground's client."""
-
-    def ask(self, question: str, *, scene: str = "") -> dict[str, Any]:
-        """Store a question; the query."""
-        ...
-
-    def query(self, query_id: str) -> dict[str, Any]:
-        """The query as it is now."""
-        ...
-
-    def queries(self) -> list[dict[str, Any]]:
-        """All queries."""
-        ...
-
-
 class Run:
     """The questions of one demo, those asked and those to come."""
 
     def __init__(
         self,
         stack: Stack,
-        client: Client,
+        client: GroundClient,
         questions: Sequence[QuestionModel],
         *,
         checked: bool,
@@ -79,7 +64,7 @@ class Run:
         """Follow the queries that people ask, until interrupted."""
         while True:
             known = {result.id for result in self.results}
-            for query in reversed(self.client.queries()):
+            for query in [handle.data for handle in reversed(self.client.queries())]:
                 if query["id"] not in known:
                     asked = QuestionModel(ask=query["question"], scene=query.get("scene") or "")
                     self.results.append(Result(asked, False, query))
@@ -95,7 +80,7 @@ class Run:
             self.stack.drop_scene(self.to_drop.pop(0))
         if self.to_ask and self._due(self.to_ask[0]):
             question = self.to_ask.pop(0)
-            query = self.client.ask(question.ask, scene=question.scene)
+            query = self.client.ask(question.ask, scene=question.scene).data
             log.info(
                 "T+%.2f s: asked %s (%s): %s", self.stack.now(), query["id"], question.scene or "no scene", question.ask
             )
@@ -103,7 +88,7 @@ class Run:
             self.results.append(Result(question, checked, query))
         for result in [each for each in self.results if not each.ended]:
             before = result.leg
-            result.query = self.client.query(result.id)
+            result.query = self.client.query(result.id).data
             if result.leg != before:
                 log.info("T+%.2f s: %s %s -> %s", self.stack.now(), result.id, before, result.leg)
             if result.ended:
