@@ -80,6 +80,8 @@ class Shell:
         self._core.start(self.now(), set_aside)
         while not self._stop:
             self._turn()
+        self._hear_supervisor(self.now())  # its last words come with the signal
+        self._tell()
         self._send_frames()
 
     def _take_signals(self) -> None:
@@ -149,9 +151,10 @@ class Shell:
                 self._core.runner.indication(indication, now)
             if not alive:
                 self._lost_engine(had, now)
+        before = self._engine.connection
         if self._engine.accept():
-            if had is not None and self._core.runner.facts is not None:
-                self._lost_engine(had, now)
+            if before is not None:
+                self._lost_engine(before, now)
             assert self._engine.connection is not None
             self._selector.register(self._engine.connection, selectors.EVENT_READ)
 

@@ -12,6 +12,9 @@ MARGIN = 0.02
 """How far inside its limits a channel must come back, as a share of their span, before the excursion is over."""
 
 
+EVENTS = {"low": "health.limit_low", "high": "health.limit_high"}
+
+
 @dataclass(frozen=True)
 class Excursion:
     """A channel passed a limit, or came back (`event` names it)."""
@@ -42,7 +45,7 @@ class LimitMonitor:
                 self._outside[name] = side
                 limit = channel.soft.low if side == "low" else channel.soft.high
                 assert limit is not None
-                found.append(Excursion(f"health.limit_{side}", {"channel": name, "value": value, "limit": limit}))
+                found.append(Excursion(EVENTS[side], {"channel": name, "value": value, "limit": limit}))
             else:
                 del self._outside[name]
                 found.append(Excursion("health.limit_cleared", {"channel": name, "value": value}))

@@ -158,6 +158,9 @@ class Supervisor:
     def _end(self) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
         self._watchdog.notify("STOPPING=1")
+        if self._stopping:
+            self._event("supervisor.shutdown", {"cause": self._stopping})
+            self._hand_events_over()
         children = (self._engine, self._core)
         for child in children:
             child.terminate()
@@ -195,9 +198,14 @@ class Supervisor:
             self._judge(child, now)
             child.ping(now, self._settings.supervisor.ping_s)
         self._watchdog.tick(now, self._all_working(now))
-        for message in self._outbox.take() if self._core.proven else ():
-            self._core.send(message)
+        self._hand_events_over()
         self._publish()
+
+    def _hand_events_over(self) -> None:
+        """Give core the events that wait, once it works."""
+        if self._core.proven:
+            for message in self._outbox.take():
+                self._core.send(message)
 
     def _next_due(self) -> float:
         due = [self._woke + self._settings.supervisor.ping_s]
@@ -284,6 +292,8 @@ class Supervisor:
         """Stop the engine; core goes on: commands and telemetry work, queries are refused. Kept over restarts."""
         if self._state.mode != state.SAFE:
             LOG.error("safe mode: %s (%s)", reason, detail)
+            if reason == "model_refused":
+                self._event("inference.model_refused", {"reason": reason, "detail": detail})
             self._save(dataclasses.replace(self._state, mode=state.SAFE, safe_reason=reason))
             self._event("supervisor.safe_mode_entered", {"reason": reason})
         self._engine.start_at = None

@@ -52,6 +52,10 @@ class Flight:
             client.flight = (ready["link"]["host"], ready["link"]["port"])
         return ready
 
+    def set_environment(self, **values: str) -> None:
+        """Further variables of its environment."""
+        self._environment.update(values)
+
     def launch(self) -> subprocess.Popen[str]:
         """Start without waiting."""
         config = self._folder / "flight.toml"

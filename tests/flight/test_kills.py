@@ -46,6 +46,15 @@ def await_middle(client: Client, query_id: int) -> None:
     assert not client.named("inference.receipt", query_id=query_id)
 
 
+def await_decoding(client: Client) -> None:
+    """Wait until tokens are made from now on."""
+    client.wait(
+        "a run that makes tokens",
+        lambda report: report.name == "inference.progress" and report.args["step"] == "decode",
+        since=len(client.reports),
+    )
+
+
 def counters(client: Client) -> tuple[int, int]:
     """(queries accepted, queries done) as telemetry has them now."""
     since = len(client.reports)
@@ -156,8 +165,9 @@ def test_repeated_engine_crashes_lead_to_safe_mode(flight: Callable[..., Flight]
     restart = client.command("supervisor.restart_engine")
     client.await_report("verification.rejected", request_id=restart, reason="not_in_this_mode")
 
-    assert process.stop() == 0
     heard = len(client.reports)
+    assert process.stop() == 0
+    client.await_event("supervisor.shutdown", heard, cause="SIGTERM")
     ready = process.start(client)
     assert (ready["mode"], ready["engine_pid"]) == ("safe", None)
     client.await_event("supervisor.booted", heard, boot=2, cause="shutdown")
@@ -194,6 +204,7 @@ def test_restart_by_command_is_not_held_against_anybody(flight: Callable[..., Fl
     process.start(client)
     ask(client, 1)
     for _ in range(3):
+        await_decoding(client)
         engine = process.ready()["engine_pid"]  # type: ignore[index]
         client.await_report("verification.completed", request_id=client.command("supervisor.restart_engine"))
         process.await_ready(lambda now, engine=engine: now["engine_pid"] not in (None, engine))
@@ -209,11 +220,7 @@ def test_a_query_that_always_kills_the_engine_fails(flight: Callable[..., Flight
     process.start(client)
     request = ask(client, 1)
     for failure in range(2):
-        client.wait(
-            "the run to begin",
-            lambda report: report.name == "inference.progress" and report.args["step"] == "decode",
-            since=len(client.reports),
-        )
+        await_decoding(client)
         engine = process.kill("engine_pid")
         if failure == 0:
             process.await_ready(lambda now, engine=engine: now["engine_pid"] not in (None, engine))

@@ -206,3 +206,27 @@ def test_the_supervisor_loads_no_numerics(flight: Callable[..., Flight], client:
     assert "llama" not in maps
     assert "numpy" not in maps
     assert "llama" in Path(f"/proc/{ready['engine_pid']}/maps").read_text()
+
+
+@pytest.mark.slow
+def test_in_orbit_a_model_that_cannot_be_used_leaves_a_link(
+    flight: Callable[..., Flight], client: Client, tmp_path: Path
+) -> None:
+    """With stay_up a wrong model leads to safe mode, not to an end: the link is there to repair it."""
+    wrong = tmp_path / "wrong.gguf"
+    wrong.write_bytes(b"This is not a model." * 1000)
+    whole = load().model_path.read_bytes()
+    process = flight(supervisor={"stay_up": True, "ping_s": 0.1}, model={"path": str(wrong)})
+    # The environment of a test run may name a model: this test names its own.
+    process.set_environment(ORBITLM_FLIGHT_MODEL__PATH=str(wrong))
+    ready = process.start(client)
+    assert ready["mode"] == "safe"
+    client.await_event("inference.model_refused")
+    client.await_event("supervisor.safe_mode_entered", reason="model_refused")
+    leave = client.command("supervisor.leave_safe_mode")
+    client.await_report("verification.failed", request_id=leave, reason="model_refused")
+    wrong.write_bytes(whole)
+    client.command("supervisor.leave_safe_mode")
+    client.await_event("inference.model_loaded")
+    client.ask(1, "Which vessels are dark?", scene="bay")
+    assert client.answer(1)[1]["outcome"] == "done"
