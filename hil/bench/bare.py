@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
+from typing import Self
 
 import llama_cpp
 
@@ -85,8 +87,12 @@ class BareLoop:
             len(prompt.tokens), len(tokens), started - begun, ended - started, self._hash(tokens, prompt.thinking_begun)
         )
 
-    def close(self) -> None:
-        """Free the model."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         llama_cpp.llama_sampler_free(self._sampler)
         llama_cpp.llama_free(self._context)
         self._model.close()

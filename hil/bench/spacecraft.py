@@ -47,6 +47,7 @@ class Spacecraft:
         wait_for(self._is_up, "flight to be ready", _START_S, [self._process])
         link = self._ready()["link"]
         self._address = (str(link["host"]), int(link["port"]))
+        self.image = Path(str(self._ready()["image"]))
         return self
 
     def __exit__(
