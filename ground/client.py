@@ -204,7 +204,8 @@ class GroundClient:
 
     def _unreachable(self, error: Exception) -> StationUnreachable:
         return StationUnreachable(
-            f"No ground station answers at {self.url} ({error}); start one with `orbitlm ground serve`, or name it with --url."
+            f"No ground station answers at {self.url} ({error}): "
+            "start one with `orbitlm ground serve`, or name it with --url."
         )
 
 

@@ -128,11 +128,11 @@ def passes_table(passes: list[dict[str, Any]]) -> None:
 def events_table(events: list[dict[str, Any]]) -> None:
     """All events."""
     table = Table("time", "from", "severity", "event", "", box=None, header_style="dim")
+    table.columns[0].no_wrap = True
     for each in events:
         style = SEVERITY.get(each["severity"], "")
-        table.add_row(
-            each["time"], each["source"], Text(each["severity"], style=style), each["name"], Text(each["text"])
-        )
+        severity = Text(each["severity"], style=style)
+        table.add_row(clock(each["time"]), each["source"], severity, each["name"], Text(each["text"]))
     Console().print(table)
 
 

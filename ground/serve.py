@@ -1,7 +1,7 @@
 """The station as one process: archive, radio, API and page in one event loop.
 
-Starting is recovering: every open query in the archive is taken up where it stood. SIGTERM and SIGINT end it; SIGKILL at
-any instant loses nothing that was promised.
+Starting is recovering: every open query in the archive is taken up where it stood. SIGTERM and SIGINT end it; SIGKILL
+at any instant loses nothing that was promised.
 """
 
 from __future__ import annotations

@@ -103,22 +103,24 @@ class Glance:
         )
 
     def latest(self) -> list[Latest]:
-        """The newest value of each channel, held against its limits."""
-        return [self._latest(row) for row in self._operator.archive.latest()]
+        """The newest value of each channel, in the order of the dictionary, held against its limits."""
+        order = list(DICTIONARY.channels)
+        rows = [row for row in self._operator.archive.latest() if row["channel"] in DICTIONARY.channels]
+        return [self._latest(row) for row in sorted(rows, key=lambda row: order.index(row["channel"]))]
 
     @staticmethod
     def _latest(row: dict[str, Any]) -> Latest:
-        channel = DICTIONARY.channels.get(row["channel"])
+        channel = DICTIONARY.channels[row["channel"]]
         limit = "unknown" if row["value"] is None and row["text"] is None else "ok"
-        if channel is not None and row["value"] is not None:
+        if row["value"] is not None:
             if channel.soft.low is not None and row["value"] < channel.soft.low:
                 limit = "low"
             elif channel.soft.high is not None and row["value"] > channel.soft.high:
                 limit = "high"
         return Latest(
             channel=row["channel"],
-            title=channel.title if channel else row["channel"],
-            unit=channel.unit if channel else "",
+            title=channel.title,
+            unit=channel.unit,
             limit=limit,
             time=iso(row["time"]),
             value=row["value"],

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 DISK_RETRY_S = 1.0
 """Pause before the archive is tried again after it could not be written."""
 
+LOOK_S = 5.0
+"""Least time between two questions for the scenes on board."""
+
 
 class Operator:
     """Runs the station. `start` inside an event loop, `stop` at the end."""
@@ -56,6 +59,7 @@ class Operator:
         self._unwritten = Batch()
         self._failing = False
         self._free_at = 0.0
+        self._looked = -LOOK_S
         self._flush: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,9 +115,12 @@ class Operator:
         return done
 
     def look(self) -> None:
-        """Ask the spacecraft which scenes it has."""
-        self.station.look(self.now())
-        self._pump()
+        """Ask the spacecraft which scenes it has, unless that was done a moment ago."""
+        now = self.now()
+        if now.mono - self._looked >= LOOK_S:
+            self._looked = now.mono
+            self.station.look(now)
+            self._pump()
 
     def find(self, prefix: str) -> Record:
         """The query whose id begins with `prefix`, as live as it is. Raises QueryNotFound or QueryAmbiguous."""
