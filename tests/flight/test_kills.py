@@ -228,3 +228,33 @@ def test_a_query_that_always_kills_the_engine_fails(flight: Callable[..., Flight
     assert client.answer(1)[1]["outcome"] == "failed"
     ask(client, 2)
     assert client.answer(2)[1]["outcome"] == "done"
+
+
+def test_repeated_core_crashes_stop_the_engine_and_never_core(flight: Callable[..., Flight], client: Client) -> None:
+    """A core that keeps dying leads to safe mode, too; but core itself is started again and again: it has the link."""
+    process = flight(supervisor={"ping_s": 0.1, "backoff_s": 0.05, "restarts": 3})
+    process.start(client)
+    for _ in range(5):
+        killed = process.kill("core_pid")
+        process.await_ready(lambda now, killed=killed: now["core_pid"] not in (None, killed))
+    ready = process.await_ready(lambda now: now["mode"] == "safe" and now["engine_pid"] is None)
+    assert ready["core_pid"] is not None
+    client.await_ping()
+    client.await_event("supervisor.safe_mode_entered", reason="core_crash_loop")
+    client.await_report("verification.rejected", request_id=ask(client, 1), reason="safe_mode")
+
+
+def test_a_damaged_journal_does_not_keep_flight_from_starting(flight: Callable[..., Flight], client: Client) -> None:
+    """The journal is overwritten with noise between two runs: it is set aside, told, and questions are answered."""
+    process = flight()
+    process.start(client)
+    undisturbed(client)
+    assert process.stop() == 0
+    journal = process.data / "journal.sqlite"
+    noise = b"\xa5" * journal.stat().st_size
+    journal.write_bytes(noise)
+    process.start(client)
+    client.await_event("store.journal_set_aside", file="journal.sqlite.damaged")
+    assert (process.data / "journal.sqlite.damaged").read_bytes() == noise
+    ask(client, 2)
+    assert client.answer(2)[1]["outcome"] == "done"

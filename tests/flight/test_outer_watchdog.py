@@ -15,7 +15,7 @@ from tests.flight.process import Flight
 
 pytestmark = pytest.mark.slow
 
-INTERVAL_S = 0.1
+INTERVAL_S = 0.05
 
 
 class Systemd:

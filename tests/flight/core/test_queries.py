@@ -264,6 +264,13 @@ class TestRefusals:
         assert len(bench.events("core.command_refused")) == 2
 
 
+def test_a_journal_that_was_set_aside_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"no database" * 100)
+    bench = Bench(tmp_path)
+    assert bench.events("store.journal_set_aside") == [{"file": "journal.sqlite.damaged"}]
+    bench.close()
+
+
 class TestTime:
     def test_a_query_that_waits_too_long_expires(self, bench: Bench) -> None:
         request = bench.ask(1, ttl_s=60)
