@@ -62,9 +62,9 @@ class PromptMaker:
         tokens: list[int] = []
         for part in parts:
             if part.is_content:
-                tokens += self.vocabulary.content_tokens(part.text)
+                tokens += self.vocabulary.content_tokens(part.text, tokens)
             else:
-                tokens += self.vocabulary.template_tokens(part.text)
+                tokens += self.vocabulary.template_tokens(part.text, tokens)
         last = parts[-1] if parts else None
         tail = last.text if last is not None and not last.is_content else ""
         return Prompt(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Final
 
+import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_DEFAULT_CTX: Final = 4096
@@ -43,4 +44,7 @@ class EngineSettings(BaseModel):
         """Threads for the arithmetic, pinned for the life of the process: another count rounds otherwise."""
         if self.threads:
             return self.threads
-        return 1 if image_bytes < SMALL_MODEL_BYTES else len(os.sched_getaffinity(0))
+        if image_bytes < SMALL_MODEL_BYTES:
+            return 1
+        cores = min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or 1)
+        return max(cores - 1, min(cores, 2))  # from three cores on, one is left to the link

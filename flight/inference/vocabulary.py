@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import llama_cpp
@@ -28,6 +28,7 @@ class Vocabulary:
         self.size: int = llama_cpp.llama_vocab_n_tokens(vocab)
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
+        self._spaced = self.join(self._tokenize("a", special=False)) == b" a"
         marks = {
             token for token in self._tokenize(template + "<think></think>", special=True) if self._is(token, _SPECIAL)
         }
@@ -35,11 +36,11 @@ class Vocabulary:
         texts = sorted({self._text(token) for token in marks} - {""}, key=len, reverse=True)
         self._marks = re.compile("|".join(map(re.escape, texts))) if texts else None
 
-    def template_tokens(self, text: str) -> list[int]:
-        """Tokens of a part of the template: special tokens act."""
-        return self._tokenize(text, special=True)
+    def template_tokens(self, text: str, before: Sequence[int] = ()) -> list[int]:
+        """Tokens of a part of the template that follows the tokens `before`: special tokens act."""
+        return self._following(before, text, special=True)
 
-    def content_tokens(self, text: str) -> list[int]:
+    def content_tokens(self, text: str, before: Sequence[int] = ()) -> list[int]:
         """Tokens of a person's text: the same bytes, and no special token, whatever is written there.
 
         llama.cpp leaves control tokens alone when told so, but never user-defined ones such as `<think>`: their text is
@@ -47,7 +48,7 @@ class Vocabulary:
         """
         tokens: list[int] = []
         for part in self._halves(text):
-            tokens += self._tokenize(part, special=False)
+            tokens += self._following(tokens or before, part, special=False)
         for token in tokens:
             if token in self._acting or self._is(token, _CONTROL):
                 raise QueryRefused("prompt_refused", f"the text gives the control token {self._text(token)!r}")
@@ -87,6 +88,20 @@ class Vocabulary:
     def join(self, tokens: Iterable[int]) -> bytes:
         """The bytes of `tokens`."""
         return b"".join(map(self.piece, tokens))
+
+    def _following(self, before: Sequence[int], text: str, *, special: bool) -> list[int]:
+        """Tokens of a text that goes on where `before` ended.
+
+        SentencePiece vocabularies put a space before every text of its own; one that goes on has none, unless a special
+        token came before. A line end in front takes that space upon itself, and is cut off again.
+        """
+        if not self._spaced or not before or self._is(before[-1], _SPECIAL):
+            return self._tokenize(text, special=special)
+        tokens = self._tokenize("\n" + text, special=special)
+        for cut in range(1, len(tokens)):
+            if self.join(tokens[:cut]) == b" \n":
+                return tokens[cut:]
+        return self._tokenize(text, special=special)
 
     def _halves(self, text: str) -> list[str]:
         if self._marks is None:

@@ -90,15 +90,19 @@ def write_tiny(
     layers: int = 2,
     width: int = 64,
     bias: dict[str, float] | None = None,
+    spm: bool = False,
 ) -> Path:
     """A Qwen3-architecture GGUF with random weights in Q8_0.
 
-    `bias` multiplies the output weights of special tokens; without it none ends an answer by chance.
+    `bias` multiplies the output weights of special tokens; without it none ends an answer by chance. `spm`: with a
+    SentencePiece vocabulary (Llama 2, Mistral, Phi 3), which puts a space before a text, instead of byte-level BPE.
     """
     bias = {"<|im_end|>": 0.0, "<|endoftext|>": 0.0, **(bias or {})}
     rng = np.random.default_rng(7)
-    tokens = [*byte_letters(), "on", "er", *SPECIALS]
-    types = [1] * 258 + list(SPECIALS.values())
+    bytes_of = [f"<0x{byte:02X}>" for byte in range(256)] if spm else byte_letters()
+    words = ["\u2581", "a", "b", "c", "\u2581a"] if spm else ["on", "er"]
+    tokens = [*bytes_of, *words, *SPECIALS]
+    types = [6 if spm else 1] * 256 + [1] * len(words) + list(SPECIALS.values())  # 1 normal, 6 byte
     heads, kv_heads, head = 4, 2, 32
     out = gguf.GGUFWriter(str(path), "qwen3")
     out.add_name("tiny")
@@ -113,11 +117,17 @@ def write_tiny(
     out.add_value_length(head)
     out.add_layer_norm_rms_eps(1e-6)
     out.add_rope_freq_base(10000.0)
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("qwen2")
     out.add_token_list(tokens)
     out.add_token_types(types)
-    out.add_token_merges(["o n", "e r"])
+    if spm:
+        out.add_tokenizer_model("llama")
+        out.add_token_scores([-float(number) for number in range(len(tokens))])
+        out.add_unk_token_id(0)
+        out.add_bos_token_id(tokens.index("<|endoftext|>"))
+    else:
+        out.add_tokenizer_model("gpt2")
+        out.add_tokenizer_pre("qwen2")
+        out.add_token_merges(["o n", "e r"])
     out.add_eos_token_id(tokens.index("<|im_end|>"))
     out.add_pad_token_id(tokens.index("<|endoftext|>"))
     out.add_add_bos_token(False)

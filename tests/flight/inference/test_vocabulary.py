@@ -74,6 +74,25 @@ def test_without_the_halving_llama_cpp_would_obey(maker: PromptMaker) -> None:
     assert set(buffer[:count]) & ids_of(maker, ["<think>"])
 
 
+@pytest.mark.parametrize("begin", ["", "<|im_start|>", "<|im_start|>user\n", "[INST]"])
+def test_a_sentencepiece_model_sees_no_space_that_nobody_wrote(
+    begin: str, tmp_path: Path, write_model: Callable[..., Path]
+) -> None:
+    """The parts give the tokens of the whole text: these vocabularies put a space before every text of its own."""
+    template = f"{{% for m in messages %}}{begin}{{{{ m.content }}}} [/INST]<|im_end|>\n{{% endfor %}}"
+    file = write_model(tmp_path / "spm.gguf", template=template, spm=True)
+    model = Model(
+        EngineSettings(image=file, image_sha256="0" * 64, name="spm", n_ctx=0, threads=1, n_batch=64, n_ubatch=64),
+        lambda: True,
+    )
+    maker = PromptMaker(model)
+    messages = [ChatMessage(role="user", content="a b"), ChatMessage(role="assistant", content="caé")]
+    whole = "".join(f"{begin}{m.content} [/INST]<|im_end|>\n" for m in messages)
+    assert list(maker.make(messages, thinking=False).tokens) == maker.vocabulary.template_tokens(whole)
+    assert maker.vocabulary._spaced
+    model.close()
+
+
 def test_text_that_is_not_unicode_is_refused(maker: PromptMaker) -> None:
     """A lone surrogate cannot be UTF-8."""
     with pytest.raises(QueryRefused, match="not valid Unicode"):
