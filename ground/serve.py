@@ -87,13 +87,13 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(128)
     except OSError as error:
+        listening.close()
         raise AddressTaken(
             f"The address {host}:{port} of the API cannot be used: {error.strerror or error}; "
             "is another station running? Set [api] port to a free one."
