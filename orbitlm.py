@@ -11,9 +11,7 @@ import logging
 import sys
 from typing import Annotated
 
-import click
 import typer
-from typer.core import TyperGroup
 
 GROUPS = {
     "flight": "what flies: supervisor, core and engine",
@@ -40,30 +38,7 @@ def _version_lines() -> list[str]:
     return lines
 
 
-class LazyGroups(TyperGroup):
-    """Finds each folder's command line in `FOLDER/cli.py` when it is first used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(GROUPS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in GROUPS:
-            return None
-        if "--help" in sys.argv[1:2] or not sys.argv[1:]:
-            return click.Command(cmd_name, short_help=GROUPS[cmd_name])
-        try:
-            module = importlib.import_module(f"{cmd_name}.cli")
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"'{cmd_name}' cannot start because the package '{error.name}' is missing: "
-                f"install it with  pip install 'orbitlm[{cmd_name}]'"
-            ) from error
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
-
-
-app = typer.Typer(cls=LazyGroups, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,12 +60,32 @@ def root(
     """
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:
-        raise click.BadParameter(f"expected debug, info, warning or error, found '{log_level}'", param_hint="--log-level")
+        raise typer.BadParameter(
+            f"expected debug, info, warning or error, found '{log_level}'", param_hint="--log-level"
+        )
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def mount(wanted: str | None) -> None:
+    """Add the groups to the command; only the wanted one is imported, since a flight install lacks the others."""
+    for name, summary in GROUPS.items():
+        group = typer.Typer(help=summary)
+        if name == wanted:
+            try:
+                group = importlib.import_module(f"{name}.cli").app
+            except ModuleNotFoundError as error:
+                typer.echo(
+                    f"orbitlm {name} cannot start because the package '{error.name}' is missing: "
+                    f"install it with  pip install 'orbitlm[{name}]'",
+                    err=True,
+                )
+                raise SystemExit(1) from None
+        app.add_typer(group, name=name, help=summary)
 
 
 def main() -> None:
     """Entry point of the console script."""
+    mount(next((word for word in sys.argv[1:] if word in GROUPS), None))
     app()
 
 

@@ -1,0 +1,57 @@
+"""The `orbitlm` command as a person meets it: its groups, its versions, its refusals."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def orbitlm(*words: str, hide: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; `hide` makes one package look as if it were not installed."""
+    script = (
+        f"import sys; sys.modules.update({{name: None for name in {hide.split()!r}}}); import orbitlm; orbitlm.main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "120", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_group_without_importing_any() -> None:
+    """A flight install lacks ground and hil, and its help must still come up."""
+    shown = orbitlm("--help", hide="flight.cli ground.cli hil.cli models.cli")
+    assert shown.returncode == 0, shown.stderr
+    assert all(f"│ {group} " in shown.stdout for group in ("flight", "ground", "hil", "models"))
+
+
+def test_version_names_package_llama_cpp_and_dictionary() -> None:
+    """Two people who compare results must be able to say what they ran."""
+    from spacelink import DICTIONARY
+
+    shown = orbitlm("--version").stdout
+    assert shown.startswith("orbitlm 0.")
+    assert "llama-cpp-python 0.3.36" in shown
+    assert DICTIONARY.sha256[:16] in shown
+
+
+def test_a_group_whose_packages_are_missing_says_what_to_install() -> None:
+    """One sentence and a non-zero exit, not a traceback."""
+    refused = orbitlm("ground", "--help", hide="fastapi uvicorn sqlalchemy httpx")
+    assert refused.returncode == 1
+    assert "pip install 'orbitlm[ground]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_unknown_log_level_is_refused_with_those_that_exist() -> None:
+    """The sentence carries what was expected and what was found."""
+    refused = orbitlm("--log-level", "loud", "models", "list")
+    assert refused.returncode == 2
+    assert "debug, info, warning or error" in refused.stderr
+    assert "loud" in refused.stderr
