@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hil.bench.command import app as bench
+from hil.console import console
 from hil.errors import HilError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -30,11 +31,12 @@ def root() -> None:
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """Turn an error of the bench into its one sentence and exit code 1."""
+    """Turn an error of the bench, or of a file that it cannot write, into its one sentence and exit code 1."""
     try:
         yield
-    except HilError as error:
-        typer.echo(f"orbitlm hil: {error}", err=True)
+    except (HilError, OSError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        typer.echo(f"orbitlm hil: {said}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -124,18 +126,13 @@ def demo(
     Examples:  `orbitlm hil demo`  ·  `orbitlm hil demo --scenario one-pass`  ·
     `orbitlm hil demo --ask "Which vessels are dark?" --scene vessels-strait --serve`
     """
-    from rich.console import Console
-
     from hil.demo.command import Options
     from hil.demo.command import demo as run_demo
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
     options = Options(scenario, speed, seed, tuple(ask or ()), scene, model, json, serve, out)
     with sentences():
         try:
-            good = run_demo(options, console)
+            good = run_demo(options, console())
         except KeyboardInterrupt:
             typer.echo("Interrupted; everything is ended.", err=True)
             raise typer.Exit(130) from None

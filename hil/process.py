@@ -67,7 +67,10 @@ class ManagedProcess:
     def check(self) -> None:
         """Raise StackError, with the end of the log, if it has ended."""
         if not self.alive:
-            raise StackError(f"{self.name} ended with exit code {self.popen.returncode}; its log ends:\n{self.tail()}")
+            said = self.tail(1)
+            if not said.startswith("orbitlm "):  # its own sentence says it all
+                said = f"its log ends:\n{self.tail()}"
+            raise StackError(f"{self.name} ended with exit code {self.popen.returncode}; {said}")
 
     def family(self) -> list[psutil.Process]:
         """It and all its descendants that run now."""

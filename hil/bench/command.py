@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from hil.console import console
 from hil.errors import HilError
 from hil.files import write_json
 from hil.machine import facts, machine
@@ -65,7 +65,7 @@ def everything(
 
 def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
     """Write the figures down, and end with exit code 1 when a goal is missed."""
-    Console().print(f"measured on {machine()}", style="dim", highlight=False)
+    console().print(f"measured on {machine()}", style="dim", highlight=False)
     found = {"schema": SCHEMA, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": facts(), **measured}
     if json is not None:
         write_json(json, found)
@@ -87,7 +87,7 @@ def _inference(model: Path | None, threads: int) -> dict[str, Any]:
 
     with _sentences():
         measured = run(model, threads=threads)
-    Console().print(measured.table())
+    console().print(measured.table())
     return measured.as_json()
 
 
@@ -102,7 +102,7 @@ def _link() -> dict[str, Any]:
     for rate in rates:
         goal = "" if rate.goal is None else f"≥ {rate.goal:.0f} {'✓' if rate.good else '✗'}"
         table.add_row(rate.name, f"{rate.mbit_s:.1f}", goal)
-    Console().print(table)
+    console().print(table)
     return {"good": all(rate.good for rate in rates), "rates": [rate.as_json() for rate in rates]}
 
 
@@ -114,7 +114,7 @@ def _cycle(model: Path | None, queries: int) -> dict[str, Any]:
     overhead = median(cycles)
     slowest = max(cycle.overhead for cycle in cycles)
     good = overhead <= GOAL_S
-    Console().print(
+    console().print(
         f"overhead of a query: median {overhead * 1000:.0f} ms (goal ≤ {GOAL_S * 1000:.0f} ms {'✓' if good else '✗'}), "
         f"slowest {slowest * 1000:.0f} ms, over {len(cycles)} queries; median cycle "
         f"{sorted(cycle.total for cycle in cycles)[len(cycles) // 2] * 1000:.0f} ms",

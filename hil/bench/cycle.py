@@ -55,33 +55,33 @@ class Cycle:
 
 
 def run(model: Path | None = None, queries: int = QUERIES) -> list[Cycle]:
-    """Ask `quiet`'s questions through the whole stack and of the bare loop, turn by turn, on one thread each.
+    """Ask questions through the whole stack on `quiet`'s link and of the bare loop, turn by turn, on one thread each.
 
     The first query warms both up and is left out. Raises BenchError and StackError.
     """
     path = model or cadet_path()
     if not path.is_file():
         raise BenchError(f"there is no model file {path}")
-    scenario = load_scenario("quiet")
+    asked = load_scenario("two-minute")
+    questions = [question for question in asked.questions if question.scene != "latest"]
+    scenario = load_scenario("quiet").model_copy(update={"scenes": asked.scenes})
     texts = {scene.name: scene.text.strip("\n") for scene in scenario.scenes}
-    bare = BareLoop(path, threads=1, n_batch=512, n_ubatch=512)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="orbitlm-bench-") as folder,
             Stack(scenario, Path(folder) / "run", model=path, flight={"model": {"threads": 1}}) as stack,
             GroundClient(stack.api) as client,
+            BareLoop(path, threads=1, n_batch=512, n_ubatch=512) as bare,
         ):
             cycles = []
             for number in range(queries + 1):
-                question = scenario.questions[number % len(scenario.questions)]
+                question = questions[number % len(questions)]
                 alone = bare.answer(bare.prompt(texts.get(question.scene, ""), question.ask), MAX_TOKENS)
                 query = client.ask(question.ask, scene=question.scene, max_tokens=MAX_TOKENS).wait(PATIENCE_S).data
                 cycles.append(_cycle(scenario, query, alone))
             return cycles[1:]
     except TimeoutError as error:
         raise BenchError(str(error)) from error
-    finally:
-        bare.close()
 
 
 def _cycle(scenario: Scenario, query: dict[str, Any], alone: BareAnswer) -> Cycle:

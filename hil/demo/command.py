@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ground.client import GroundClient
+from ground.errors import GroundError
 from hil.demo.document import document
 from hil.demo.rates import load_rates
 from hil.demo.report import evidence, tell
@@ -59,7 +60,11 @@ def demo(options: Options, console: Console) -> bool:
         with _log_to(options.out / "demo.log"), contextlib.ExitStack() as open_now:
             with console.status(f"Starting flight, link and ground: {scenario.title}"):
                 open_now.enter_context(stack)
-            return _ask(stack, questions, options, console)
+            try:
+                return _ask(stack, questions, options, console)
+            except GroundError as error:
+                stack.check()  # if ground has ended, its log says more
+                raise HilError(str(error)) from error
 
 
 def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, console: Console) -> bool:
@@ -71,15 +76,11 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
             if path is not None:
                 write_json(path, found)
 
-    def ended(run: Run) -> None:
-        if options.serve:
-            write(run)
-
     with GroundClient(stack.api) as client:
         shown = screen(console)
-        run = Run(stack, client, questions, checked=options.model is None, observe=shown.show, ended=ended)
+        run = Run(stack, client, questions, checked=options.model is None, observe=shown.show, ended=write)
+        write(run)
         if options.serve:
-            write(run)
             _say_where(console, stack)
         with shown:
             run.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hil.demo.run import Run
@@ -11,7 +12,7 @@ SCHEMA = "orbitlm.demo/1"
 
 
 def document(run: Run) -> dict[str, Any]:
-    """How the demo stands: `ok` is whether every question asked so far came back right and whole within the budget."""
+    """How the demo stands; `ok`: every question came back right and whole within the budget, and none is on its way."""
     stack = run.stack
     link = stack.link_report() or {}
     return {
@@ -24,7 +25,7 @@ def document(run: Run) -> dict[str, Any]:
         "queries": [result.as_json(run.budget_s) for result in run.results],
         "link": {name: link.get(name) for name in ("up", "down", "in_contact", "unsent")},
         "ports": {"api": stack.ports.api, **{name: getattr(stack.ports, name) for name in stack.ports.UDP}},
-        "pids": stack.pids(),
+        "pids": {"demo": os.getpid(), **stack.pids()},
         "api": stack.api,
         "machine": machine(),
     }

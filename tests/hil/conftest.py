@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,11 @@ def _demo(tmp_path: Path) -> Iterator[Callable[..., DemoProcess]]:
     yield start
     for each in started:
         each.process.stop()
+        for pid in each.document().get("pids", {}).values():  # only a failed test leaves any
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left = psutil.Process(pid)
+                if str(each.out) in " ".join(left.cmdline()):  # ids are given anew
+                    left.kill()
 
 
 def _left(pids: dict[str, int]) -> list[str]:

@@ -107,9 +107,13 @@ def test_serve_stays_up_for_people_and_programs_and_ctrl_c_leaves_nothing(
 def test_a_demo_that_is_killed_ends_its_children(
     demo: Callable[..., Any], assert_all_gone: Callable[..., None]
 ) -> None:
-    """SIGTERM in the middle of the start, and SIGKILL, which no program can answer: nothing stays behind."""
-    run = demo("--scenario", "quiet", "--serve")
+    """SIGTERM in the middle of the start, and SIGKILL, which no program can answer: nothing stays behind.
+
+    The JSON is there before any query: this one waits for AOS.
+    """
+    run = demo("--scenario", "one-pass", "--serve")
     found = run.wait(lambda found: found.get("schema"), "the JSON")
+    assert (found["queries"], found["ok"]) == ([], False)
     image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
     os.kill(run.process.pid, signal.SIGKILL)
     run.process.popen.wait(10)
@@ -137,3 +141,13 @@ def test_a_bad_argument_gets_one_sentence(arguments: list[str], sentence: str, t
     assert process.popen.wait(60) == 1
     assert sentence in " ".join(process.tail().split())
     assert "Traceback" not in process.tail()
+
+
+def test_what_a_child_refuses_is_said_in_its_own_sentence(demo: Callable[..., Any], tmp_path: Path) -> None:
+    """A file that is no GGUF: flight's sentence, exit code 1, no traceback of ours."""
+    wrong = tmp_path / "wrong.gguf"
+    wrong.write_bytes(b"not a model")
+    run = demo("--model", str(wrong))
+    assert run.process.popen.wait(60) == 1
+    assert "is not a GGUF file" in run.printed()
+    assert "Traceback" not in run.printed()
