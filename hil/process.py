@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,21 +16,11 @@ import psutil
 from hil.errors import StackError
 
 TAIL_LINES = 30
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that this process gets when the one that started it ends."""
 
 
 def orbitlm(*arguments: str) -> list[str]:
-    """The command line of `orbitlm …` with this very Python."""
-    return [sys.executable, "-m", "orbitlm", *arguments]
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a child does first on Linux, so that even a SIGKILL of the bench ends what it started."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    """The command line of `orbitlm …` with this very Python, in a process that ends with this one."""
+    return [sys.executable, "-m", "hil.tether", str(os.getpid()), *arguments]
 
 
 class ManagedProcess:
@@ -48,7 +37,6 @@ class ManagedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                preexec_fn=_end_with_parent(),
                 env=os.environ | (env or {}),
             )
         self.pid = self.popen.pid

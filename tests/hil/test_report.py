@@ -148,3 +148,11 @@ def test_a_rates_file_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text('{"model": "x"}')
     with pytest.raises(BenchError, match="is not a result of"):
         load_rates(path)
+
+
+def test_the_committed_rates_are_a_result_of_the_benchmark() -> None:
+    """docs/results/qwen3-0.6b-rates.json is there and is read: the second column stands on a measurement."""
+    rates = load_rates()
+    assert rates is not None
+    assert "0.6b" in rates.model.lower()
+    assert 0 < rates.decode < rates.prefill
