@@ -145,7 +145,12 @@ class Operator:
 
     def _hear(self, datagrams: list[bytes]) -> None:
         packets = self.downlink.receive(datagrams)
-        self.station.receive(packets, self.now())
+        now = self.now()
+        self.station.receive(packets, now)
+        for query_id in self.station.strays:
+            if record := self.record(query_id):
+                self.station.revive(record, now)
+        self.station.strays.clear()
         self._pump()
 
     def _pump(self) -> None:

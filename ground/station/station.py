@@ -62,6 +62,8 @@ class Station:
         """Scenes on board as last reported."""
         self.model: dict[str, Any] | None = None
         """The model as the spacecraft last named it."""
+        self.strays: set[int] = set()
+        """Queries that ended on board and have no session here: the owner may find them in the archive and `revive`."""
         self.batch = Batch()
         """Changes since the owner last took them."""
         self._timing = timing
@@ -81,9 +83,14 @@ class Station:
         session = Session(record, self._timing, parts)
         session.hurry(now)
         self.sessions[record.query_id] = session
-        for request in session.verification:
+        for request in session.requests:
             self._requests[request] = record.query_id
         return session
+
+    def revive(self, record: Record, now: Instant) -> None:
+        """Take up a query that had been closed: the spacecraft still keeps it, and would for ever."""
+        record.closed = False
+        self.submit(record, now)
 
     def cancel(self, query_id: int, now: Instant) -> bool:
         """Cancel a query; False when there is nothing left to cancel."""
@@ -113,7 +120,7 @@ class Station:
             self._keep_pass(los=now.mission)
             self._pass = None
         for session in list(self.sessions.values()):
-            session.changed = True
+            session.story.changed = True
             if sky.in_contact:
                 session.hurry(now)
             self._collect(session)
@@ -197,7 +204,7 @@ class Station:
         session = self.sessions.get(out.query_id)
         if session is not None:
             session.record.bytes_up += size
-            session.changed = True
+            session.story.changed = True
             self._collect(session)
 
     def receive(self, packets: Iterable[bytes], now: Instant) -> None:
@@ -232,6 +239,8 @@ class Station:
             session = self.sessions.get(int(args["query_id"]))
             if session is None:
                 self.counters["reports_unmatched"] += 1
+                if report.name == "inference.receipt":
+                    self.strays.add(int(args["query_id"]))
                 return
             session.heard(report, size, now)
             if report.name == "inference.receipt" and args["model"]:
@@ -280,18 +289,18 @@ class Station:
 
     def _collect(self, session: Session) -> None:
         """Move a session's changes into the batch; a closed session leaves."""
-        record = session.record
-        if session.changed:
+        record, story, texts = session.record, session.story, session.texts
+        if story.changed:
             self.batch.records[record.query_id] = record
-        if session.dropped:
+        if texts.dropped:
             self.batch.dropped.add(record.query_id)
             self.batch.parts.pop(record.query_id, None)
-        if session.fresh:
-            self.batch.parts.setdefault(record.query_id, []).extend(session.fresh)
-        if session.just_delivered and self._pass is not None:
+        if texts.fresh:
+            self.batch.parts.setdefault(record.query_id, []).extend(texts.fresh)
+        if story.just_delivered and self._pass is not None:
             self._keep_pass(delivered=self._pass.delivered + 1)
-        self.batch.durable |= session.durable
-        session.settled()
+        self.batch.durable |= story.durable
+        story.settled()
         if record.closed:
             self.sessions.pop(record.query_id, None)
 

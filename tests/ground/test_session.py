@@ -101,22 +101,26 @@ def test_a_late_refusal_of_one_repeat_does_not_undo_the_acceptance_of_another() 
     assert record.leg is Leg.DELIVERED
 
 
-def test_an_acceptance_heard_after_a_refusal_revives_the_query() -> None:
-    """The other order: the acceptance of a repeat comes after the refusal of another, and the answer is delivered."""
-    sky = Sky(plan=None)
-    record = sky.ask()
-    session = sky.station.sessions[record.query_id]
-    sky.run(3.0, until=lambda: bool(sky.craft.queries))
-    from spacelink import Report
+@pytest.mark.parametrize("lost", [0, 1])
+def test_an_acceptance_after_a_refusal_revives_the_query(lost: int) -> None:
+    """The queue was full for the first repeat and free for the second; the answer is fetched all the same.
 
-    request = next(iter(session.verification))
-    args = {"request_id": bytes.fromhex(request), "reason": "queue_full", "detail": ""}
-    refusal = Report("verification.rejected", 1, 2, args, sky.now.mission, 0)
-    session.verified(refusal, request, 20, sky.now)
-    assert record.leg is Leg.REJECTED
+    Also when the acceptance itself is lost: the station asks once more before it lets a refused query go.
+    """
+    sky = Sky()
+    sky.run(1.0)
+    sky.craft.refuse = "queue_full"
+    sky._fates["down"] = iter(["late"] + ["lost"] * lost * 4)
+    record = sky.ask()
+    sky.run(0.5)
+    sky.craft.refuse = ""
+    sky.craft.prefill_s = 10.0
+    sky.run(2.3)
+    assert record.leg is (Leg.REJECTED if lost else Leg.PREFILL)
+    assert record.uplinks >= 2
     sky.run()
     assert record.leg is Leg.DELIVERED
-    assert sky.craft.tombstones
+    assert record.closed
 
 
 def test_a_failure_on_board_ends_the_query_with_its_reason_and_frees_it() -> None:
@@ -232,6 +236,26 @@ def test_cancelling_a_question_that_the_spacecraft_never_heard_ends_it() -> None
     sky.run()
     assert (record.leg, record.reason) == (Leg.CANCELLED, "cancelled")
     assert not sky.craft.runs
+
+
+def test_a_question_that_arrives_after_its_cancel_is_cancelled_then() -> None:
+    """The first repeat was held back on its way: nothing is left running on board."""
+    sky = Sky()
+    sky.run(1.0)
+    sky.craft.prefill_s = 30.0
+    sky._fates["up"] = iter(["late"])
+    record = sky.ask()
+    sky.run(0.2)
+    sky.station.cancel(record.query_id, sky.now)
+    sky.run(1.4)
+    assert (record.leg, record.closed) == (Leg.CANCELLED, False)
+    sky.run(600.0, until=lambda: record.closed and record.query_id in sky.craft.queries)
+    sky.run(60.0, until=lambda: bool(sky.station.strays))
+    assert sky.station.strays == {record.query_id}
+    sky.station.revive(record, sky.now)
+    sky.run()
+    assert record.closed
+    assert sky.craft.tombstones == {record.query_id}
 
 
 def test_a_question_expires_on_the_ground_when_it_never_left() -> None:
