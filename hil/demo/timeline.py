@@ -22,6 +22,8 @@ from hil.plan import GROUND_NODE, contact_plan
 from hil.scenario import Scenario
 
 INK, QUIET, PAPER, CONTACT = "#1c2330", "#6b7686", "#ffffff", "#e8f3ec"
+ANSWER_CHARACTERS, QUESTION_CHARACTERS = 165, 130
+"""What fits into the width of the figure, in the type of each."""
 BAR = 0.34
 """Height of a bar in lanes."""
 
@@ -93,15 +95,23 @@ def _lane(
             hatched: dict[str, Any] = {"fill": False, "hatch": "////", "ec": "#ffffff90", "lw": 0}
             axes.add_patch(Rectangle((left, y - BAR / 2), right - left, BAR, zorder=5, **hatched))
     axes.add_patch(Rectangle((begin, y - BAR / 2), max(end - begin, 1e-6), BAR, fill=False, ec=INK, lw=0.6, zorder=6))
-    question = textwrap.shorten(result.question.ask, 90, placeholder=" …")
-    answer = textwrap.shorten(result.answer, 150, placeholder=" …") or "no answer"
     good = not result.faults(budget_s)
     # What begins in the right half is written from its right end, so that it stays inside.
-    x, side = (begin, "left") if begin < sum(axes.get_xlim()) / 2 else (axes.get_xlim()[1], "right")
+    left, right = axes.get_xlim()
+    x, side = (begin, "left") if begin < (left + right) / 2 else (right, "right")
+    room = (right - x if side == "left" else x - left) / (right - left)
+    question = textwrap.shorten(result.question.ask, int(QUESTION_CHARACTERS * room), placeholder=" …")
+    answer = ending(result.answer or "no answer", int(ANSWER_CHARACTERS * room))
     axes.text(x, y + BAR / 2 + 0.07, question, color=INK, fontsize=9.5, weight="bold", ha=side, va="bottom", zorder=7)
     axes.text(x, y - BAR / 2 - 0.07, answer, color=QUIET, fontsize=8, ha=side, va="top", style="italic", zorder=7)
     mark = f"  {result.total_s:.2f} s {'✓' if good else '✗'}"
     axes.text(end, y, mark, color="#2c7a39" if good else "#b3261e", fontsize=10, weight="bold", va="center", zorder=7)
+
+
+def ending(text: str, characters: int) -> str:
+    """The end of a text that is too long, from a whole word on: answers end with their conclusion."""
+    whole = " ".join(text.split())
+    return whole if len(whole) <= characters else f"… {whole[-max(characters - 2, 1) :].partition(' ')[2]}"
 
 
 def _frame(axes: Any, scenario: Scenario, lanes: int) -> None:

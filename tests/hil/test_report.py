@@ -11,7 +11,7 @@ from rich.console import Console
 from hil.demo.rates import Rates, load_rates
 from hil.demo.report import amount, evidence, legs_table, tell
 from hil.demo.result import Result
-from hil.demo.timeline import draw_timeline
+from hil.demo.timeline import draw_timeline, ending
 from hil.errors import BenchError
 from hil.scenario import QuestionModel, Scenario, load_scenario
 
@@ -134,6 +134,12 @@ def test_the_figure_is_drawn_as_svg_and_png_with_question_and_contacts(scenario:
         assert words in drawn
     assert png.read_bytes().startswith(b"\x89PNG")
     draw_timeline(scenario, [], tmp_path / "empty", "caption")
+
+
+def test_a_long_answer_keeps_its_conclusion_in_the_figure() -> None:
+    """What is cut is its beginning, at a word."""
+    assert ending("A 1; B 2; C 3. Worst C.", 14) == "… 3. Worst C."
+    assert ending("short", 14) == "short"
 
 
 def test_bytes_are_told_as_people_read_them() -> None:
