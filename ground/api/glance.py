@@ -104,9 +104,7 @@ class Glance:
 
     def latest(self) -> list[Latest]:
         """The newest value of each channel, in the order of the dictionary, held against its limits."""
-        order = list(DICTIONARY.channels)
-        rows = [row for row in self._operator.archive.latest() if row["channel"] in DICTIONARY.channels]
-        return [self._latest(row) for row in sorted(rows, key=lambda row: order.index(row["channel"]))]
+        return [self._latest(row) for row in self._operator.archive.latest(DICTIONARY.channels)]
 
     @staticmethod
     def _latest(row: dict[str, Any]) -> Latest:

@@ -16,6 +16,9 @@ from ground.instant import from_iso, iso
 from ground.station.operator import Operator
 from spacelink import DICTIONARY
 
+PAGE_S = 0.1
+"""Least time between two messages on the stream of everything: a page need not follow each packet."""
+
 Limit = Annotated[int, Param(ge=1, le=10_000)]
 
 
@@ -48,7 +51,10 @@ def router(operator: Operator) -> APIRouter:
 
     @routes.get("/events")
     async def events(
-        limit: Limit = 200,
+        limit: PAGE_S = 0.1
+"""Least time between two messages on the stream of everything: a page need not follow each packet."""
+
+Limit = 200,
         since: Annotated[int, Param(ge=0, description="Only events with a higher id.")] = 0,
         severity: Annotated[list[str] | None, Param(description="informative, low, medium, high.")] = None,
     ) -> list[Event]:
@@ -65,7 +71,10 @@ def router(operator: Operator) -> APIRouter:
 
     @routes.get("/history/{channel}", responses={404: {"model": Problem}})
     async def history(
-        channel: str, start: str | None = None, end: str | None = None, limit: Limit = 1000
+        channel: str, start: str | None = None, end: str | None = None, limit: PAGE_S = 0.1
+"""Least time between two messages on the stream of everything: a page need not follow each packet."""
+
+Limit = 1000
     ) -> list[Sample]:
         """Values of one channel between two times, oldest first; at most the newest `limit`."""
         if channel not in DICTIONARY.channels:
@@ -96,6 +105,6 @@ def router(operator: Operator) -> APIRouter:
                 chunks.append(message("link", glance.status().model_dump_json()))
             return "".join(chunks), False
 
-        return stream(on_change(operator.feed, None, render, operator.settings.api.keepalive_s))
+        return stream(on_change(operator.feed, None, render, operator.settings.api.keepalive_s, PAGE_S))
 
     return routes

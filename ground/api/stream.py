@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.responses import StreamingResponse
@@ -22,9 +23,16 @@ def stream(chunks: AsyncIterator[str]) -> StreamingResponse:
 
 
 async def on_change(
-    feed: Feed, topics: Iterable[str] | None, render: Callable[[list[str]], tuple[str, bool]], keepalive_s: float
+    feed: Feed,
+    topics: Iterable[str] | None,
+    render: Callable[[list[str]], tuple[str, bool]],
+    keepalive_s: float,
+    pace_s: float = 0.0,
 ) -> AsyncIterator[str]:
-    """Send what `render` makes of the changed topics, at first of none; it returns (chunk, whether it is the last)."""
+    """Send what `render` makes of the changed topics, at first of none; it returns (chunk, whether it is the last).
+
+    `pace_s` is the least time between two messages; what changes meanwhile is told together.
+    """
     with feed.listen(topics) as listener:
         chunk, last = render([])
         yield chunk
@@ -33,5 +41,6 @@ async def on_change(
             if changed:
                 chunk, last = render(changed)
                 yield chunk
+                await asyncio.sleep(pace_s)
             elif not listener.closed:
                 yield ": still here\n\n"

@@ -25,7 +25,7 @@ class QueryRow(Table):
     created: Mapped[float] = mapped_column(index=True)
     leg: Mapped[str] = mapped_column(String(16), index=True)
     closed: Mapped[bool] = mapped_column(index=True)
-    question: Mapped[str] = mapped_column(Text)
+    question: Mapped[str] = mapped_column(Text, index=True)
     answer: Mapped[str] = mapped_column(Text)
     asked: Mapped[dict[str, Any]]
     state: Mapped[dict[str, Any]]

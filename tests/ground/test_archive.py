@@ -72,7 +72,9 @@ def test_telemetry_is_bounded_and_the_oldest_goes_first(archive: Archive) -> Non
     kept = archive.history("CPU_T", None, None, 100_000)
     assert kept[-1]["value"] == 11_999
     assert kept[0]["value"] >= 5_000
-    assert archive.latest() == [{"channel": "CPU_T", "time": 11_999.0, "value": 11_999.0, "text": None}]
+    assert archive.latest(["CPU_T", "GPU_T"]) == [
+        {"channel": "CPU_T", "time": 11_999.0, "value": 11_999.0, "text": None}
+    ]
     assert [row["value"] for row in archive.history("CPU_T", 11_900, 11_902, 10)] == [11_900, 11_901, 11_902]
 
 
