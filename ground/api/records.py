@@ -51,10 +51,7 @@ def router(operator: Operator) -> APIRouter:
 
     @routes.get("/events")
     async def events(
-        limit: PAGE_S = 0.1
-"""Least time between two messages on the stream of everything: a page need not follow each packet."""
-
-Limit = 200,
+        limit: Limit = 200,
         since: Annotated[int, Param(ge=0, description="Only events with a higher id.")] = 0,
         severity: Annotated[list[str] | None, Param(description="informative, low, medium, high.")] = None,
     ) -> list[Event]:
@@ -71,10 +68,7 @@ Limit = 200,
 
     @routes.get("/history/{channel}", responses={404: {"model": Problem}})
     async def history(
-        channel: str, start: str | None = None, end: str | None = None, limit: PAGE_S = 0.1
-"""Least time between two messages on the stream of everything: a page need not follow each packet."""
-
-Limit = 1000
+        channel: str, start: str | None = None, end: str | None = None, limit: Limit = 1000
     ) -> list[Sample]:
         """Values of one channel between two times, oldest first; at most the newest `limit`."""
         if channel not in DICTIONARY.channels:
