@@ -46,5 +46,6 @@ class EngineSettings(BaseModel):
             return self.threads
         if image_bytes < SMALL_MODEL_BYTES:
             return 1
-        cores = min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or 1)
+        allowed = len(os.sched_getaffinity(0))
+        cores = min(allowed, psutil.cpu_count(logical=False) or allowed)
         return max(cores - 1, min(cores, 2))  # from three cores on, one is left to the link

@@ -271,7 +271,9 @@ class EnginePeer:
     def finish(self) -> Outcome:
         """All messages up to the end of the running query."""
         outcome = Outcome()
+        end = time.monotonic() + DEADLINE_S
         while True:
+            assert time.monotonic() < end, f"the query does not end: {outcome.messages[-3:]}"
             outcome.messages.append(self.next())
             if isinstance(outcome.last, Done | Refused | Failed):
                 return outcome
