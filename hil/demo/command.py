@@ -86,7 +86,7 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
             run.finish()
         rates = load_rates()
         lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
-        tell(console, scenario, run.results, rates, lines)
+        tell(console, scenario, run.results, rates, stack.link_report() or {}, lines)
         ok = run.ok
         write(run)
         from hil.demo.timeline import draw_timeline

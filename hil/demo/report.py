@@ -5,7 +5,8 @@ simulated.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -115,17 +116,19 @@ def _loses_contact(scenario: Scenario, result: Result) -> bool:
     return contact is None or contact.end < end
 
 
-def bytes_table(scenario: Scenario, results: Sequence[Result]) -> RenderableType:
+def bytes_table(scenario: Scenario, results: Sequence[Result], link: Mapping[str, Any]) -> RenderableType:
     """What lies on board, beside what went up and came down."""
     raw = {name: scene.raw_bytes for scene in scenario.scenes for name in (scene.name, _scene_hash(scene.text))}
     table = Table(title="Bytes: what stays, what travels", title_justify="left", box=None, pad_edge=False)
-    for name in ("question", "image on board", "scene on board", "uplinked", "downlinked"):
+    for name in ("question", "image on board", "scene on board", "up (CLTUs)", "down (packets)"):
         table.add_column(name, justify="left" if name == "question" else "right")
     for result in results:
         counted = result.query.get("bytes") or {}
         image = raw.get(result.question.scene) or raw.get(str(result.receipt.get("scene_sha256")), 0)
         cells = (amount(counted.get(key) or 0) for key in ("scene", "up", "down"))
         table.add_row(result.question.ask, amount(image) if image else "–", *cells)
+    totals = (f"{amount(link[way]['bytes'])} in {link[way]['frames']} frames" for way in ("up", "down") if way in link)
+    table.add_row(Text("the whole run, with housekeeping, on the link", style=QUIET), "", "", *totals)
     return table
 
 
@@ -151,22 +154,27 @@ def evidence(scenario: Scenario, *, seed: int, speed: float, machine: str, rates
     if rates:
         lines.append(
             f"measured   {rates.model}: {rates.prefill:.0f} tokens/s prefill and {rates.decode:.1f} tokens/s decode "
-            f"on {rates.date}, {rates.machine}; random weights at true dimensions: the time is right, the text is not"
+            f"on {rates.date}, {rates.machine}; random weights at true dimensions, cadet's token counts"
         )
     return lines
 
 
 def tell(
-    console: Console, scenario: Scenario, results: Sequence[Result], rates: Rates | None, lines: Sequence[str]
+    console: Console,
+    scenario: Scenario,
+    results: Sequence[Result],
+    rates: Rates | None,
+    link: Mapping[str, Any],
+    lines: Sequence[str],
 ) -> None:
-    """Print the whole report."""
+    """Print the whole report; `link` holds the link's counters."""
     console.print()
     console.print(answers(results, scenario.budget_s))
     table = legs_table(scenario, results, rates)
     if table is not None:
         console.print(table)
         console.print()
-    console.print(bytes_table(scenario, results))
+    console.print(bytes_table(scenario, results, link))
     console.print()
     for line in lines:
         console.print(Text(line, style=QUIET))

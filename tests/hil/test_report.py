@@ -73,13 +73,9 @@ def test_facts_are_not_looked_for_where_they_are_not_known(scenario: Scenario) -
 def told(scenario: Scenario, *results: Result) -> str:
     """The whole report."""
     out = StringIO()
-    tell(
-        Console(file=out, width=140),
-        scenario,
-        results,
-        QWEN,
-        evidence(scenario, seed=7, speed=5, machine="m", rates=QWEN),
-    )
+    link = {"up": {"bytes": 276, "frames": 2}, "down": {"bytes": 12_790, "frames": 10}}
+    lines = evidence(scenario, seed=7, speed=5, machine="m", rates=QWEN)
+    tell(Console(file=out, width=140), scenario, results, QWEN, link, lines)
     return out.getvalue()
 
 
@@ -116,6 +112,13 @@ def test_the_report_says_what_is_measured_simulated_and_cited(scenario: Scenario
     ):
         assert words in shown
     assert "random weights" in shown
+
+
+def test_what_stays_on_board_stands_beside_what_travels(scenario: Scenario) -> None:
+    """Scene and bytes of each query, and all frames of the run."""
+    shown = told(scenario, result(scenario))
+    for words in ("210 B", "162 B", "2.6 kB", "276 B in 2 frames", "12.8 kB in 10 frames"):
+        assert words in shown
 
 
 def test_nothing_whole_gives_no_table(scenario: Scenario) -> None:
