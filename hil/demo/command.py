@@ -55,7 +55,8 @@ def demo(options: Options, console: Console) -> bool:
             seed=options.seed,
             speed=options.speed,
             model=options.model,
-            api_port=API_PORT if is_free(API_PORT) else 0,
+            # The usual address where people look for it, and nobody else has it.
+            api_port=API_PORT if options.serve and is_free(API_PORT) else 0,
         )
         with _log_to(options.out / "demo.log"), contextlib.ExitStack() as open_now:
             with console.status(f"Starting flight, link and ground: {scenario.title}"):

@@ -33,7 +33,7 @@ def test_rise_and_set_agree_within_a_second_and_elevation_within_a_hundredth_of_
     place = wgs84.latlon(station.latitude, station.longitude, station.altitude_m)
     begin = datetime.fromtimestamp(orbit.epoch, UTC)
 
-    ours = [p for p in orbit.passes(station, orbit.epoch - 3600, DAY + 7200)]
+    ours = orbit.passes(station, orbit.epoch - 3600, DAY + 7200)
     times, kinds = seen.find_events(
         place, scale.from_datetime(begin), scale.from_datetime(begin + timedelta(days=1)), station.mask
     )
