@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class Decoder:
         if address != self._row_address:
             self._row_address = address
             self._row = np.ctypeslib.as_array((ctypes.c_float * self._n_vocab).from_address(address))
-        if not np.isfinite(np.add.reduce(self._row)):
+        if not math.isfinite(np.add.reduce(self._row)):
             bad = int(np.count_nonzero(~np.isfinite(self._row)))
             raise QueryFailed(
                 "numeric_fault", f"{bad} of {self._n_vocab} logits are not finite at position {position}", restart=True

@@ -17,6 +17,7 @@ from flight.inference import binding
 from flight.inference.errors import ModelRefused
 from flight.inference.protocol import ModelFacts
 from flight.inference.settings import EngineSettings, context_length
+from flight.inference.threads import thread_count
 
 _MAGIC: Final = b"GGUF"
 _MAPS: Final = Path("/proc/self/maps")
@@ -33,7 +34,7 @@ class Model:
         self.handle = _load(settings, progress)
         try:
             self.image_bytes = settings.image.stat().st_size
-            self.threads = settings.thread_count(self.image_bytes)
+            self.threads = thread_count(settings.threads, self.image_bytes)
             self.n_ctx = self._context_length()
             self._check_mapping()
             self.chat_template = self._chat_template()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_DEFAULT_CTX: Final = 4096
 """`n_ctx` 0 asks for the model's own context, but no more than this: the KV cache is paid for in full."""
-
-SMALL_MODEL_BYTES: Final = 64 << 20
-"""Below this size threads cost more than they give (measured with cadet), so `threads` 0 means one."""
 
 
 def context_length(n_ctx: int, trained: int) -> int:
@@ -39,13 +34,3 @@ class EngineSettings(BaseModel):
     threads: Annotated[int, Field(ge=0)]
     n_batch: Annotated[int, Field(ge=1)]
     n_ubatch: Annotated[int, Field(ge=1)]
-
-    def thread_count(self, image_bytes: int) -> int:
-        """Threads for the arithmetic, pinned for the life of the process: another count rounds otherwise."""
-        if self.threads:
-            return self.threads
-        if image_bytes < SMALL_MODEL_BYTES:
-            return 1
-        allowed = len(os.sched_getaffinity(0))
-        cores = min(allowed, psutil.cpu_count(logical=False) or allowed)
-        return max(cores - 1, min(cores, 2))  # from three cores on, one is left to the link
