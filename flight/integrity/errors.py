@@ -1,8 +1,9 @@
-"""The errors of the RAM image, each a sentence to the person who can act.
+"""The errors of the RAM image and of its protection, each a sentence to the person who can act.
 
 IntegrityError
 ├── ImageRefused     the model file cannot be read, or the image's directory is not ours
-└── RoomRefused      the model does not fit into what is free; the figures are in the message
+├── RoomRefused      the model does not fit into what is free; the figures are in the message
+└── CodesRefused     page codes are missing, damaged in both copies, or of another model; or flash is not the manifest's
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class ImageRefused(IntegrityError):  # noqa: N818 - named as the sentence reads
 
 class RoomRefused(IntegrityError):  # noqa: N818
     """The model does not fit: the message compares what it needs with what is free."""
+
+
+class CodesRefused(IntegrityError):  # noqa: N818
+    """The image cannot be checked: the message says which codes or chunks are wrong, and what to do."""
