@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ground.legs import Leg, Verdict
+from ground.station.station import Station
 from spacelink import Contact, ContactPlan
 from tests.ground.double import plain_answer
 from tests.ground.sky import EPOCH, Sky
@@ -151,8 +152,10 @@ def test_a_text_made_again_voids_what_came_of_the_one_before(down: list) -> None
     sky = Sky(down=down)
     sky.craft.other_text_after = 3
     record = sky.ask()
+    story = sky.station.sessions[record.query_id].story
     sky.run()
     assert record.leg is Leg.DELIVERED
+    assert story.mismatches == 0
     assert record.answer.encode() == plain_answer(b"Which vessels are dark?")
 
 
@@ -283,8 +286,6 @@ def test_a_new_session_from_the_record_goes_on_where_the_old_one_stood() -> None
     record = sky.ask()
     sky.run(10.0, until=lambda: record.segments_have >= 2)
     parts = [part for each in sky.station.take().parts.values() for part in each]
-    from ground.station.station import Station
-
     sky.station = Station(sky.contacts, sky.timing, window=12, sequence=64)
     sky.station.submit(record, sky.now, parts)
     assert record.segments_have >= 2
@@ -311,3 +312,80 @@ def test_telemetry_events_and_scenes_go_to_the_archive() -> None:
     assert {sample.channel: sample.value for sample in batch.samples}["CPU_T"] == 41.5
     assert [event.text for event in batch.events] == ["OrbitLM flight software 1, dictionary abc."]
     assert sky.station.scenes == [{"name": "harbour-17", "bytes": 210, "sha256": b"12345678".hex()}]
+
+
+def test_a_gap_in_an_answer_still_being_written_is_filled_before_its_end() -> None:
+    """Who reads along does not wait for the receipt to get a segment that was lost."""
+    sky = Sky()
+    sky.run(1.0)
+    sky.craft.segment_s = 2.0
+    record = sky.ask()
+    real = sky.craft._segment
+    lost: list[int] = []
+
+    def lose(query_id: int, kept: object, kind: str, number: int, data: bytes) -> None:
+        if number == 1 and not lost:
+            lost.append(number)
+        else:
+            real(query_id, kept, kind, number, data)  # type: ignore[arg-type]
+
+    sky.craft._segment = lose  # type: ignore[method-assign]
+    sky.run(7.0)
+    assert record.leg is Leg.DECODE
+    assert record.segments_have == 4
+    assert "inference.resend" in sky.craft.commands
+    assert len(record.answer.encode()) > 64 * 3
+
+
+def test_a_question_that_is_too_late_is_not_sent_again_but_asked_about() -> None:
+    """Nothing was heard in time: a report settles whether it is on board, and it ends as EXPIRED."""
+    sky = Sky()
+    sky.run(1.0)
+    sky._fates["up"] = iter(["lost"] * 5)
+    record = sky.ask(ttl_s=4)
+    sky.run()
+    assert (record.leg, record.closed) == (Leg.EXPIRED, True)
+    assert "inference.ask" not in sky.craft.commands
+    assert "inference.report" in sky.craft.commands
+
+
+def test_at_aos_every_open_query_is_asked_about_at_once() -> None:
+    """The pauses that had grown long before LOS are forgotten."""
+    sky = Sky(plan=plan((0.0, 60.0), (61.0, 100.0)))
+    sky._fates["up"] = iter(["lost"] * 100)
+    record = sky.ask()
+    sky.run(60.5)
+    assert not record.on_board
+    sky._fates["up"] = iter([])
+    sky.run(0.6)
+    assert record.on_board
+
+
+def test_sequence_counts_are_reserved_in_the_archive_before_they_are_used() -> None:
+    """After a restart no request id means two commands, whenever the station died."""
+    sky = Sky()
+    used: list[int] = []
+    reserved = 0
+    for _ in range(3):
+        for _ in range(70):
+            sky.station.look(sky.now)
+            out = sky.station.command(sky.now)
+            batch = sky.station.take()
+            if "sequence" in batch.facts:
+                assert batch.durable
+                reserved = batch.facts["sequence"]["next"]
+            sky.station._chores.done("inference.list_scenes")
+            sky.station._chores.done("health.request")
+            assert out is not None
+            used.append(int.from_bytes(out.packet[2:4], "big") & 0x3FFF)
+        sky.station = Station(sky.contacts, sky.timing, window=12, sequence=reserved)
+    assert len(set(used)) == len(used) == 210
+
+
+def test_the_uplink_is_taken_by_one_command_at_a_time_in_the_order_they_fell_due() -> None:
+    """The station hands out one command for each call, the oldest claim first."""
+    sky = Sky()
+    sky.run(1.0)
+    records = [sky.ask(f"Question {n}?") for n in range(3)]
+    outs = [sky.station.command(sky.now) for _ in range(4)]
+    assert [out.query_id for out in outs if out] == [record.query_id for record in records]
