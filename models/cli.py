@@ -125,6 +125,38 @@ def verify(model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A fet
         typer.echo(f"{path} is whole: SHA-256 {digest}")
 
 
+@app.command()
+def manifest(
+    model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Manifest to write; default FILE.manifest.json.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Compare FILE with this manifest instead.")] = None,
+) -> None:
+    """Write the manifest of a model: SHA-256 of the file and its chunks, tensors, pages. Or compare a file with one.
+
+    Example:  `orbitlm models manifest model.gguf`  ·  `orbitlm models manifest copy.gguf --check M.json`
+    """
+    from models import manifest as manifests
+    from models.show import byte_progress
+
+    with sentences():
+        path = resolve(model)
+        expected = None if check is None else manifests.load(check)
+        with byte_progress(path.name) as advance:
+            if expected is not None:
+                difference = manifests.check(path, expected, advance)
+                if not difference.same:
+                    raise ModelsError(difference.sentence())
+                typer.echo(difference.sentence())
+                return
+            made = manifests.make(path, progress=advance)
+        place = out or manifests.manifest_path(path)
+        manifests.save(made, place)
+        typer.echo(
+            f"{place}: {made.bytes} bytes in {len(made.chunks)} chunks of {made.chunk_bytes}, "
+            f"{len(made.tensors)} tensors, {made.pages.count} pages; SHA-256 {made.sha256}"
+        )
+
+
 @app.command("random")
 def random_model(
     name: Annotated[str, typer.Argument(help="qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b or tiny.")],

@@ -3,7 +3,7 @@
 >>> manifest = make(model)                        # read once: SHA-256 of the file and of every chunk, the tensors
 >>> save(manifest, manifest_path(model))          # JSON, written whole, with a check sum of its own
 >>> difference = check(model, load(manifest_path(model)))
->>> difference.same or difference.sentence()      # "…: chunks 17 differ; in them lies blk.0.ffn_up.weight."
+>>> difference.same or difference.sentence()      # "…: chunk 17 differs; there lies blk.0.ffn_up.weight."
 
 Chunks are the unit that is sent again (DESIGN §3: size/512 between 16 KiB and 1 MiB; here always a power of two, so
 that whole pages fit). Pages are the unit that is checked and repaired in memory (DESIGN §4); their codes are a table of
@@ -144,7 +144,9 @@ class Difference(_Value):
         if self.bytes_expected != self.bytes_found:
             parts.append(f"expected {self.bytes_expected} bytes, found {self.bytes_found}")
         if self.chunks:
-            parts.append(f"{_listed('chunk', self.chunks)} differ; in them lie {_some(self.tensors)}")
+            one = len(self.chunks) == 1
+            chunks = f"chunk {self.chunks[0]} differs" if one else f"chunks {_some(self.chunks)} differ"
+            parts.append(f"{chunks}; there {'lies' if len(self.tensors) < 2 else 'lie'} {_some(self.tensors)}")
         return f"{self.path} is not the file of its manifest: {'; '.join(parts)}."
 
 
@@ -273,12 +275,8 @@ def _read_full(fd: int, size: int) -> bytes:
     return data
 
 
-def _listed(noun: str, numbers: tuple[int, ...]) -> str:
-    return f"{noun}{'' if len(numbers) == 1 else 's'} {_some(tuple(map(str, numbers)))}"
-
-
-def _some(words: tuple[str, ...], limit: int = 8) -> str:
+def _some(words: tuple[str, ...] | tuple[int, ...], limit: int = 8) -> str:
     if not words:
         return "nothing of the model"
     more = f" and {len(words) - limit} more" if len(words) > limit else ""
-    return ", ".join(words[:limit]) + more
+    return ", ".join(map(str, words[:limit])) + more

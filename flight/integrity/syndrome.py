@@ -26,7 +26,8 @@ class Locator:
 
     def __init__(self) -> None:
         """Build the tables, by doubling."""
-        self._babies = np.ascontiguousarray(_advanced(advance(1)[None], 1, _STEP).T)  # [bit of the syndrome, zero bytes - 1]
+        babies = _advanced(advance(1)[None], 1, _STEP)
+        self._babies = np.ascontiguousarray(babies.T)  # [bit of the syndrome, zero bytes - 1]
         first = apply(advance(_STEP), single_bits())
         table = _advanced(first, _STEP, LONGEST // _STEP)  # entry 8 * (g - 1) + bit: that bit, 256 * g bytes before
         self._order = np.argsort(table).astype(np.uint16)
