@@ -32,7 +32,7 @@ MARK = ".orbitlm-run"
 """Says that a folder was made by a stack, so that the next one may clear it."""
 START_S = 90.0
 """Longest time for a process to become ready (loading a large model from a cold disk)."""
-LEAD_S = 4.0
+LEAD_S = 6.0
 """Real seconds between the start and the epoch where a scenario's clock matters (its first contact comes later)."""
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

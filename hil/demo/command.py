@@ -85,7 +85,7 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
             _say_where(console, stack)
         with shown:
             run.finish()
-        rates = load_rates()
+        rates = load_rates() if options.model is None else None
         lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
         tell(console, scenario, run.results, rates, stack.link_report() or {}, lines)
         ok = run.ok
@@ -94,15 +94,11 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
 
         caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
         figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
-        style = "bold green" if ok else "bold red"
-        said = "every answer came back right and whole within the budget" if ok else "not every answer did"
-        if not run.checked:
-            said = said.replace("right and whole", "whole (facts are known for cadet only, so not checked)")
-        console.print(Text(f"\n{'✓' if ok else '✗'} {scenario.name}: {said}", style=style))
-        console.print(
-            f"written: {options.out}/demo.json, {', '.join(path.name for path in figures)}, demo.log, run/",
-            highlight=False,
-        )
+        how = "right and whole" if run.checked else "whole (facts are known for cadet only, so not checked)"
+        said = f"{'' if ok else 'not '}every answer came back {how} within the budget"
+        console.print(Text(f"\n{'✓' if ok else '✗'} {scenario.name}: {said}", style=f"bold {'green' if ok else 'red'}"))
+        names = ", ".join(["demo.json", *(path.name for path in figures), "demo.log", "run/"])
+        console.print(f"written to {options.out}: {names}", highlight=False)
         if options.serve:
             _serve(run, console, stack)
             ok = run.ok

@@ -97,9 +97,8 @@ def _meaning(leg: str, result: Result) -> str:
 def _work(result: Result, tokens: str, spent: str) -> str:
     """What the engine itself measured on board, beside the leg's evidence, which waits for its packets."""
     receipt = result.receipt
-    return (
-        f"{receipt.get(tokens, '?')} tokens, {float(receipt.get(spent) or 0) / 1000:.3f} real s by the engine's clock"
-    )
+    seconds = float(receipt.get(spent) or 0) / 1000
+    return f"{receipt.get(tokens, '?')} tokens ({seconds:.3f} s by the engine)"
 
 
 def _fits(total: float, budget_s: float) -> Text:
