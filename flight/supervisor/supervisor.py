@@ -197,7 +197,8 @@ class Supervisor:
                 child.vital.excuse(absence)
             self._judge(child, now)
             child.ping(now, self._settings.supervisor.ping_s)
-        self._watchdog.tick(now, self._all_working(now))
+        if self._announced:  # before READY=1 systemd waits by TimeoutStartSec
+            self._watchdog.tick(now, self._all_working(now))
         self._hand_events_over()
         self._publish()
 
@@ -212,7 +213,7 @@ class Supervisor:
         for child in (self._core, self._engine):
             due += [] if child.start_at is None else [child.start_at]
             due += [] if child.vital is None else [child.vital.deadline()]
-        feed = self._watchdog.due()
+        feed = self._watchdog.due() if self._announced else None
         return min(due + ([] if feed is None else [feed]))
 
     def _start_child(self, child: Child, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,8 +38,9 @@ class Systemd:
 
     def await_word(self, word: str) -> None:
         """Wait for a word."""
-        while (said := self.next(DEADLINE_S)) != word:
-            assert said is not None, f"{word} never came"
+        until = time.monotonic() + DEADLINE_S
+        while self.next(max(0.001, until - time.monotonic())) != word:
+            assert time.monotonic() < until, f"{word} never came"
 
     def drain(self) -> None:
         """Forget what is there."""

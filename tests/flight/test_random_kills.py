@@ -6,11 +6,12 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.flight.client import Client
+from tests.flight.client import DEADLINE_S, Client
 from tests.flight.process import Flight
 
 QUESTIONS = ("How many vessels are there?", "Which vessels are dark?", "Which vessel is fastest?")
@@ -66,7 +67,9 @@ def test_random_kills(flight: Callable[..., Flight], client: Client) -> None:
             process.start(client)
             boots += 1
     for query_id, question in asked.items():
+        until = time.monotonic() + DEADLINE_S
         while not client.named("inference.receipt", query_id=query_id):
+            assert time.monotonic() < until, f"query {query_id} is lost"
             client.ask(query_id, question, scene="bay")  # as ground does: until it is accepted, then it asks
             client.command("inference.report", {"query_id": query_id})
             client.listen(0.2)
