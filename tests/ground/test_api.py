@@ -19,19 +19,26 @@ from ground.legs import ORDER, Leg
 from ground.settings import GroundSettings
 from ground.station.contacts import Contacts
 from ground.station.operator import Operator
-from spacelink import Contact, ContactPlan, MissionClock
+from spacelink import Contact, ContactPlan, MissionClock, UplinkReceiver, unpack_command
 from tests.ground.udp_double import UdpSpacecraft
 
 EPOCH = 1_795_000_000.0
 Visit = Callable[[httpx.AsyncClient, Operator], Awaitable[Any]]
 
 
-def visit(folder: Path, work: Visit, *, peer: int = 9, plan: ContactPlan | None = None, **api: Any) -> Any:
+def visit(
+    folder: Path, work: Visit, *, peer: int = 9, plan: ContactPlan | None = None, flush_s: float = 0.1, **api: Any
+) -> Any:
     """Run a station in an event loop of its own, with a client beside it."""
 
     async def run() -> Any:
         settings = GroundSettings.model_validate(
-            {"data": str(folder), "link": {"bind": "127.0.0.1:0", "peer": f"127.0.0.1:{peer}"}, "api": api}
+            {
+                "data": str(folder),
+                "link": {"bind": "127.0.0.1:0", "peer": f"127.0.0.1:{peer}"},
+                "api": api,
+                "archive": {"flush_s": flush_s},
+            }
         )
         archive = Archive(settings.archive_url, settings.archive)
         clock = MissionClock(EPOCH, 1.0, asyncio.get_running_loop().time())
@@ -267,8 +274,9 @@ def test_a_datagram_from_a_stranger_is_counted_and_not_read(tmp_path: Path) -> N
     visit(tmp_path, work)
 
 
+@pytest.mark.parametrize("flush_s", [0.01, 60.0])
 def test_while_the_archive_cannot_be_written_nothing_is_promised_and_nothing_lost(
-    tmp_path: Path, spacecraft: UdpSpacecraft, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, spacecraft: UdpSpacecraft, monkeypatch: pytest.MonkeyPatch, flush_s: float
 ) -> None:
     """A full disk: a question is refused, a delivery is not acknowledged; both go on when there is room again."""
     from ground.errors import ArchiveError
@@ -283,16 +291,24 @@ def test_while_the_archive_cannot_be_written_nothing_is_promised_and_nothing_los
                 raise ArchiveError("The archive cannot be written: disk full.")
             real(batch)
 
+        sent: list[bytes] = []
+        radiate, uplink = operator.radio.send, UplinkReceiver()
+
+        def send(cltu: bytes) -> None:
+            sent.append(cltu)
+            radiate(cltu)
+
+        monkeypatch.setattr(operator.radio, "send", send)
         monkeypatch.setattr(operator.archive, "write", write)
         monkeypatch.setattr("ground.station.operator.DISK_RETRY_S", 0.05)
         async with asyncio.timeout(30):
             while (await client.get(f"/api/queries/{query['id']}")).json()["leg"] != "DELIVERED":
                 await asyncio.sleep(0.01)
         assert (await client.post("/api/queries", json={"question": "x"})).status_code == 503
-        assert "inference.release" not in spacecraft.craft.commands
+        assert "inference.release" not in [unpack_command(uplink.receive(cltu).packet or b"").name for cltu in sent]
         full = False
         async with asyncio.timeout(30):
             while not spacecraft.craft.tombstones:
                 await asyncio.sleep(0.01)
 
-    visit(tmp_path, work, peer=spacecraft.port)
+    visit(tmp_path, work, peer=spacecraft.port, flush_s=flush_s)

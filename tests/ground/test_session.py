@@ -386,6 +386,9 @@ def test_the_uplink_is_taken_by_one_command_at_a_time_in_the_order_they_fell_due
     """The station hands out one command for each call, the oldest claim first."""
     sky = Sky()
     sky.run(1.0)
-    records = [sky.ask(f"Question {n}?") for n in range(3)]
+    records = []
+    for n in range(3):
+        records.append(sky.ask(f"Question {n}?"))
+        sky.time += 0.01
     outs = [sky.station.command(sky.now) for _ in range(4)]
     assert [out.query_id for out in outs if out] == [record.query_id for record in records]
