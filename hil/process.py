@@ -37,7 +37,7 @@ class ManagedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                env=os.environ | (env or {}),
+                env=env,
             )
         self.pid = self.popen.pid
 

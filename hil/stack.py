@@ -11,6 +11,7 @@ for each.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import threading
@@ -114,7 +115,10 @@ class Stack:
             "link": ["hil", "link", "--scenario", str(self.folder / "scenario.toml"), "--config", config],
             "ground": ["ground", "serve", "--config", config],
         }[name]
-        process = ManagedProcess(name, orbitlm(*arguments), self.folder / f"{name}.log")
+        # The files that lie beside the logs are the whole truth: settings in our environment are not for these
+        # processes.
+        bare = {key: value for key, value in os.environ.items() if not key.startswith("ORBITLM_")}
+        process = ManagedProcess(name, orbitlm(*arguments), self.folder / f"{name}.log", bare)
         self.processes[name] = process
         return process
 

@@ -69,8 +69,6 @@ def demo(options: Options, console: Console) -> bool:
 
 
 def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, console: Console) -> bool:
-    scenario = stack.scenario
-
     def write(run: Run) -> None:
         found = document(run)
         for path in (options.out / "demo.json", options.json):
@@ -85,24 +83,30 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
             _say_where(console, stack)
         with shown:
             run.finish()
-        rates = load_rates() if options.model is None else None
-        lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
-        tell(console, scenario, run.results, rates, stack.link_report() or {}, lines)
-        ok = run.ok
         write(run)
-        from hil.demo.timeline import draw_timeline
-
-        caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
-        figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
-        how = "right and whole" if run.checked else "whole (facts are known for cadet only, so not checked)"
-        said = f"{'' if ok else 'not '}every answer came back {how} within the budget"
-        console.print(Text(f"\n{'✓' if ok else '✗'} {scenario.name}: {said}", style=f"bold {'green' if ok else 'red'}"))
-        names = ", ".join(["demo.json", *(path.name for path in figures), "demo.log", "run/"])
-        console.print(f"written to {options.out}: {names}", highlight=False)
+        _conclude(run, options, console)
         if options.serve:
             _serve(run, console, stack)
-            ok = run.ok
-    return ok
+    return run.ok
+
+
+def _conclude(run: Run, options: Options, console: Console) -> None:
+    """Tell everything, draw the figure, and say whether it went well."""
+    from hil.demo.timeline import draw_timeline
+
+    stack, scenario = run.stack, run.stack.scenario
+    rates = load_rates() if options.model is None else None
+    lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
+    tell(console, scenario, run.results, rates, stack.link_report() or {}, lines)
+    caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
+    figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
+    checked = all(result.checked for result in run.results)
+    how = "right and whole" if checked else "whole (not all facts are known, so not all are checked)"
+    said = f"{'' if run.ok else 'not '}every answer came back {how} within the budget"
+    style = f"bold {'green' if run.ok else 'red'}"
+    console.print(Text(f"\n{'✓' if run.ok else '✗'} {scenario.name}: {said}", style=style))
+    names = ", ".join(["demo.json", *(path.name for path in figures), "demo.log", "run/"])
+    console.print(f"written to {options.out}: {names}", highlight=False)
 
 
 def _serve(run: Run, console: Console, stack: Stack) -> None:

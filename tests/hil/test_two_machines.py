@@ -32,6 +32,7 @@ def test_the_commands_of_the_readme_bring_an_answer_from_the_other_machine(tmp_p
     ports = Ports.free()
     swaps = {BOARD: "127.0.0.1", LAPTOP: "127.0.0.1", "10025": str(ports.flight), "10016": str(ports.ground)}
     environment = {
+        **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "ORBITLM_GROUND_API__PORT": str(ports.api),
     }
@@ -53,7 +54,7 @@ def test_the_commands_of_the_readme_bring_an_answer_from_the_other_machine(tmp_p
             wait_for(lambda ready=ready: read_json(ready / "ready.json") is not None, str(ready), 60, started)  # type: ignore[misc]
         asked = subprocess.run(
             shell(ask),
-            env=os.environ | environment,
+            env=environment,
             cwd=tmp_path / "laptop",
             capture_output=True,
             text=True,
