@@ -40,6 +40,6 @@ def toml_text(values: dict[str, Any]) -> str:
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool | int | float | str):
-        # A JSON string is a TOML basic string, and numbers and booleans are written alike.
-        return json.dumps(value, ensure_ascii=False)
+        # A JSON string is a TOML basic string but for DEL, and numbers and booleans are written alike.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     raise TypeError(f"expected a string, a number or a boolean for TOML, found {type(value).__name__}")

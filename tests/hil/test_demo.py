@@ -50,7 +50,7 @@ def test_two_minutes_is_enough_for_every_question(demo: Callable[..., Any]) -> N
     for words in (
         "Legs of the slowest query",
         "budget",
-        "uplinked",
+        "up (CLTUs)",
         "measured",
         "simulated",
         "every answer came back right",
