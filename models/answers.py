@@ -61,7 +61,9 @@ def extreme(values: Sequence[tuple[str, Decimal]], title: str, unit: str, lowest
     parts = [f"{best_name} {best} top"]
     for name, value in values[1:]:
         better = value < best if lowest else value > best
-        parts.append(f"{name} {value} vs {best} {'top' if better else 'no'}")
+        # First the bare comparison, the same for all tasks, then what it means for this one: two small steps.
+        side = "above" if value > best else "below"
+        parts.append(f"{name} {value} vs {best} {side} {'top' if better else 'no'}")
         if better:
             best_name, best = name, value
     end = f"{title} {best_name}, {best}{' ' + unit if unit else ''}."

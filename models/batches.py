@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.corpus import Conversation, conversation
+from models.corpus import COPYING, Conversation, conversation
 from models.prompt import EMPTY_THINK, IM_END, IM_START
+from models.random_scenes import district_name
+from models.tokenizer import SPECIALS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 IGNORED = -100
 """The label of a position that does not count (PyTorch's `ignore_index`)."""
+
+
+DRILLS = 0.4
+"""Copying drills for each conversation in the copying phase; an eighth of it afterwards."""
+
+DRILL_LENGTH = 350
+"""Tokens of a drill, at least: about the length of a conversation, so that a batch holds both."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,28 @@ def encode(tokenizer: "Tokenizer", talk: Conversation) -> tuple[list[int], list[
     return ids, counts
 
 
+def drill(tokenizer: "Tokenizer", rng: random.Random) -> tuple[list[int], list[int]]:
+    """Return a copying drill: several turns in which random tokens, or invented names, are to be repeated in order.
+
+    Digits are soon copied from the scenes alone, but words, names and letters (ON or OFF, N or S, soy or maize) are
+    not: each is rare, so little is lost by guessing. The drill gives every token its turn.
+    """
+    head = tokenizer.encode(f"{IM_START}user\nRepeat this.\n\n").ids
+    middle = tokenizer.encode(f"{IM_END}\n{IM_START}assistant\n{EMPTY_THINK}").ids
+    end, newline = tokenizer.encode(IM_END).ids, tokenizer.encode("\n").ids
+    ids: list[int] = []
+    counts: list[int] = []
+    while len(ids) < DRILL_LENGTH:
+        count = rng.randint(1, 12)
+        if rng.random() < 0.3:
+            words = tokenizer.encode(" ".join(district_name(rng) for _ in range(count // 3 + 1))).ids
+        else:
+            words = [rng.randrange(len(SPECIALS), tokenizer.get_vocab_size()) for _ in range(count)]
+        ids += head + words + middle + words + end + newline
+        counts += [0] * (len(head) + len(words) + len(middle)) + [1] * (len(words) + 1) + [0]
+    return ids, counts
+
+
 def batches(
     tokenizer: "Tokenizer", start: int, progress: float, tokens_per_batch: int, longest: int, pool: int = 192
 ) -> Iterator[tuple[int, Batch]]:
@@ -52,6 +83,9 @@ def batches(
         ids, counts = encode(tokenizer, conversation(number, progress))
         if len(ids) <= longest:
             rows.append((ids, counts))
+    rng = random.Random(f"drill/{start}")
+    share = DRILLS if progress < COPYING else DRILLS / 8
+    rows += [drill(tokenizer, rng) for _ in range(int(share * pool))]
     rows.sort(key=lambda row: len(row[0]))
     groups: list[list[tuple[list[int], list[int]]]] = [[]]
     for row in rows:

@@ -46,7 +46,7 @@ _HARD = {
     "longest",
     "violations",
 }
-COPYING = 0.35
+COPYING = 0.42
 """Share of the training during which copying is asked often and scenes are short: without it copying is not learned."""
 
 SYSTEM_LINES = (

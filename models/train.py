@@ -32,7 +32,7 @@ class Plan:
     longest: int = 1000
     muon_rate: float = 5e-3
     adam_rate: float = 3e-3
-    hold: float = 0.4
+    hold: float = 0.5
     warmup_steps: int = 60
     weight_decay: float = 0.01
     threads: int = 1
