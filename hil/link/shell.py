@@ -53,6 +53,10 @@ class Shell:
             flight = open_sockets.enter_context(bound(link.flight_bind))
             self._relay(loop, ground, self.relay.from_ground, flight, address(link.flight_peer))
             self._relay(loop, flight, self.relay.from_flight, ground, address(link.ground_peer))
+            print(
+                f"link is up: {self.relay.scenario.title}; ground {link.ground_bind}, flight {link.flight_bind}",
+                flush=True,
+            )
             while not stop.is_set():
                 self._report()
                 with contextlib.suppress(TimeoutError):
