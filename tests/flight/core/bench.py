@@ -110,10 +110,10 @@ class PocketEngine:
 class Bench:
     """One data directory, and the core that lives in it now."""
 
-    def __init__(self, data: Path, **core: Any) -> None:
+    def __init__(self, data: Path, store: Mapping[str, Any] | None = None, **core: Any) -> None:
         self.data = data
         (data / "scenes").mkdir(exist_ok=True)
-        self.settings = FlightSettings.model_validate({"data": str(data), "core": core})
+        self.settings = FlightSettings.model_validate({"data": str(data), "core": core, "store": store or {}})
         self.time = 100.0
         self._seq = 0
         self.ear = Ear()

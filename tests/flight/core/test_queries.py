@@ -271,6 +271,29 @@ def test_a_journal_that_was_set_aside_is_told(tmp_path: Path) -> None:
     bench.close()
 
 
+def test_of_a_freed_query_only_the_id_is_left_and_it_runs_nothing(tmp_path: Path) -> None:
+    """A late repeat is accepted and runs nothing, other content is refused, and every command knows it is released."""
+    bench = Bench(tmp_path, {"released": 0})
+    bench.ready()
+    bench.ask(1)
+    finish(bench)
+    digest = hashlib.sha256(bench.joined(1)).digest()
+    release = {"query_id": 1, "sha256": digest}
+    assert bench.verdict(bench.command("inference.release", release)) == "accepted"
+    assert bench.journals[-1].find(1) is None
+    bench.crash()
+    bench.ready()
+    assert bench.verdict(bench.ask(1)) == "accepted"
+    assert bench.engine.run is None
+    assert bench.verdict(bench.ask(1, "Something else?")) == "id_conflict"
+    assert bench.state(1) == "released"
+    assert bench.verdict(bench.command("inference.release", release)) == "accepted"
+    for name in ("cancel", "resend"):
+        assert bench.verdict(bench.command(f"inference.{name}", {"query_id": 1})) == "released"
+    assert bench.verdict(bench.ask(2, parent=1)) == "parent_unknown"
+    bench.close()
+
+
 class TestTime:
     def test_a_query_that_waits_too_long_expires(self, bench: Bench) -> None:
         request = bench.ask(1, ttl_s=60)

@@ -49,7 +49,8 @@ class QueryLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(Path(self._folder.name), queue_length=QUEUE, query_failures=FAILURES)
+        # One released answer is kept, so that tombstones are met soon.
+        self.bench = Bench(Path(self._folder.name), {"released": 1}, queue_length=QUEUE, query_failures=FAILURES)
         self.shadows: dict[int, Shadow] = {}
         self.engine = False
         self.safe = False
