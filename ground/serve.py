@@ -23,12 +23,15 @@ import uvicorn
 
 from ground.api import create_app
 from ground.archive import Archive
-from ground.errors import AddressTaken, AlreadyRunning, SettingsRefused, StartRefused
+from ground.errors import AddressTaken, AlreadyRunning, GroundError, SettingsRefused, StartRefused
 from ground.instant import from_iso
 from ground.settings import ClockSettings, GroundSettings, LinkSettings
 from ground.station.contacts import Contacts
 from ground.station.operator import Operator
 from spacelink import ContactPlan, ContactPlanError, MissionClock
+
+CHECK_S = 1.0
+"""How often it is checked that the station still works."""
 
 GRACE_S = 2
 """Time that open HTTP requests have at the end."""
@@ -144,7 +147,16 @@ async def _run(settings: GroundSettings, operator: Operator, listening: socket.s
             "link": {"host": link_host, "port": link_port},
         },
     )
+    while not serving.done():
+        await asyncio.wait([serving], timeout=CHECK_S)
+        if operator.broken is not None:
+            end()
     await serving
+    if operator.broken is not None:
+        raise GroundError(
+            f"The station ended on a mistake of its own ({type(operator.broken).__name__}: {operator.broken}); "
+            "start it again, nothing that was promised is lost."
+        ) from operator.broken
 
 
 def serve(settings: GroundSettings) -> None:

@@ -56,8 +56,11 @@ class Operator:
         )
         self.station.model = archive.fact("model")
         self.radio = Radio(settings.link, self._hear)
+        self.broken: BaseException | None = None
+        """The mistake that ended the station's work; whoever serves it ends then."""
         self._unwritten = Batch()
         self._failing = False
+        self._heard: list[list[bytes]] = []
         self._free_at = 0.0
         self._looked = -LOOK_S
         self._flush: asyncio.TimerHandle | None = None
@@ -144,19 +147,34 @@ class Operator:
     # The link.
 
     def _hear(self, datagrams: list[bytes]) -> None:
-        packets = self.downlink.receive(datagrams)
+        self._heard.append(datagrams)
+        self._pump()
+
+    def _listen(self) -> None:
+        """Take in what the radio heard."""
+        heard, self._heard = self._heard, []
         now = self.now()
-        self.station.receive(packets, now)
+        for datagrams in heard:
+            self.station.receive(self.downlink.receive(datagrams), now)
         for query_id in self.station.strays:
             if record := self.record(query_id):
                 self.station.revive(record, now)
         self.station.strays.clear()
-        self._pump()
 
     def _pump(self) -> None:
         """Send what is due, keep what has changed, set the alarm for what comes next."""
+        try:
+            self._step()
+        except BaseException as error:
+            # A mistake of ours: to end loudly and recover at the next start beats going on half awake.
+            self.broken = self.broken or error
+            self.feed.close()
+            raise
+
+    def _step(self) -> None:
         if self._loop is None:
             return
+        self._listen()
         while not self._failing:
             now = self.now()
             if now.mono < self._free_at:

@@ -20,12 +20,16 @@ from ground.station.story import News, Story
 from ground.station.texts import Texts
 from ground.station.timing import Timing
 from spacelink import Report
+from spacelink.segments import MOST_SEGMENTS
 
 REQUESTS_KEPT = 32
 """Request ids remembered of one query: older ones are answered too late to matter."""
 
 RANGES = 32
 """Gaps named in one command: a short telecommand survives noise better than one that names all 200."""
+
+LONGEST_RANGE = 1024
+"""Segments asked for in one range (64 KiB of text): a claim of more is met piece by piece."""
 
 RECEIPT_TRIES = 5
 """How often the receipt of a query that failed is asked for: it explains, but nothing depends on it."""
@@ -162,7 +166,11 @@ class Session:
         if missing is None:
             return None
         name, gaps = missing
-        ranges = [{"first": gap.first, "count": gap.count} for gap in gaps]
+        ranges = [
+            {"first": gap.first, "count": min(gap.count, MOST_SEGMENTS - gap.first, LONGEST_RANGE)}
+            for gap in gaps
+            if gap.first < MOST_SEGMENTS
+        ]
         return Want.RESEND.value, {"query_id": self.record.query_id, "kind": name, "ranges": ranges}
 
     def sent(self, request: str, command: str) -> None:

@@ -5,6 +5,7 @@ What the radio does (late, doubled, lost, out of order) may hold back what is kn
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -113,7 +114,7 @@ class Story:
         else:
             self._mark(Leg.DECODE, report, now)
             record.tokens = max(record.tokens, done)
-            record.tokens_per_s = float(args["tokens_per_s"] or 0.0)
+            record.tokens_per_s = _plain(args["tokens_per_s"]) or 0.0
         return News.SOMETHING
 
     def _state(self, report: Report, now: Instant) -> News:
@@ -279,7 +280,7 @@ class Story:
 
 
 def _plain(value: Any) -> Any:
-    """A receipt's value as JSON keeps it: bytes as hex, NaN as none."""
+    """A value as JSON keeps it: bytes as hex, what is not finite as none."""
     if isinstance(value, bytes):
         return value.hex()
-    return None if value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

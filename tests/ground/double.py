@@ -168,9 +168,9 @@ class Spacecraft:
         if number == 0:
             self._say("verification.step", request_id=kept.request_id, step="decode")
         kept.text += data
-        self._say(
-            "inference.progress", query_id=query_id, step="decode", done=len(kept.text) // 4, total=0, tokens_per_s=50.0
-        )
+        rate = 50.0 if kept.text[64:] else None
+        done = len(kept.text) // 4
+        self._say("inference.progress", query_id=query_id, step="decode", done=done, total=0, tokens_per_s=rate)
         self._segment(query_id, kept, "answer", number, data)
 
     def _segment(self, query_id: int, kept: Kept, kind: str, number: int, data: bytes) -> None:

@@ -312,3 +312,25 @@ def test_while_the_archive_cannot_be_written_nothing_is_promised_and_nothing_los
                 await asyncio.sleep(0.01)
 
     visit(tmp_path, work, peer=spacecraft.port, flush_s=flush_s)
+
+
+def test_a_mistake_of_the_station_itself_ends_it_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on half awake would look like silence on the link; the next start recovers."""
+
+    async def work(client: httpx.AsyncClient, operator: Operator) -> None:
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError("for the test")
+
+        monkeypatch.setattr(operator.station, "receive", broken)
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.sendto(b"noise", operator.radio.address)
+            async with asyncio.timeout(30):
+                while operator.broken is None:
+                    await asyncio.sleep(0.01)
+        assert isinstance(operator.broken, ZeroDivisionError)
+        assert operator.feed.closed
+        assert told
+
+    visit(tmp_path, work)
