@@ -11,6 +11,7 @@ for each.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -28,6 +29,8 @@ from hil.ports import Ports
 from hil.process import ManagedProcess, orbitlm, wait_for
 from hil.scenario import Scenario, SceneModel
 from spacelink.clock import MissionClock
+
+log = logging.getLogger(__name__)
 
 MARK = ".orbitlm-run"
 """Says that a folder was made by a stack, so that the next one may clear it."""
@@ -72,9 +75,11 @@ class Stack:
         self.ground_settings = ground or {}
         self.clock = MissionClock(epoch=scenario.epoch_s, speed=self.speed, origin=time.monotonic())
         self.processes: dict[str, ManagedProcess] = {}
+        self.stopped: dict[str, ManagedProcess] = {}
+        """The processes of the life before, for their logs."""
         self.api = ""
 
-    # --- life ---------------------------------------------------------------------------------------------------------
+    # Life.
 
     def __enter__(self) -> Self:
         try:
@@ -89,13 +94,25 @@ class Stack:
     ) -> None:
         self.stop()
         if error is not None and hasattr(error, "add_note"):
-            for process in self.processes.values():
+            for process in self.stopped.values():
                 error.add_note(f"--- {process.log} ends ---\n{process.tail()}")
 
     def start(self) -> None:
-        """Write the configurations, start the processes and wait until all are ready."""
-        self._clear()
+        """Write the configurations, start the processes and wait until all are ready.
+
+        Where the clock matters the epoch lies a little ahead; a machine too busy to be ready by then gets twice the
+        time.
+        """
         lead = LEAD_S if self.scenario.waits else 0.0
+        self._start(lead)
+        while self.scenario.waits and self.now() > 0:
+            log.warning("ready %.1f s too late for the scenario: starting again", self.now() / self.speed)
+            self.stop()
+            lead *= 2
+            self._start(lead)
+
+    def _start(self, lead: float) -> None:
+        self._clear()
         self.clock = MissionClock(self.scenario.epoch_s, self.speed, time.monotonic() + lead)
         self._write_configurations()
         for scene in self.scenario.scenes:
@@ -144,9 +161,9 @@ class Stack:
                 with contextlib.suppress(OSError):
                     image.unlink()
                     image.parent.rmdir()  # flight's own folder for this data directory; others are not empty
+            self.stopped, self.processes = self.processes, {}
 
-    # --- what is known
-    # -------------------------------------------------------------------------------------------------
+    # What is known.
 
     def flight_ready(self) -> dict[str, Any] | None:
         """Flight's ready.json, or None before it is written."""
@@ -182,15 +199,13 @@ class Stack:
         children = {"core": ready.get("core_pid"), "engine": ready.get("engine_pid")}
         return found | {name: pid for name, pid in children.items() if isinstance(pid, int)}
 
-    # --- what can be done
-    # ----------------------------------------------------------------------------------------------
+    # What can be done.
 
     def drop_scene(self, scene: SceneModel) -> None:
         """Put a scene into flight's folder as a payload would: whole, then renamed."""
         write_whole(self.folder / "flight" / "scenes" / f"{scene.name}.txt", scene.text.strip("\n") + "\n")
 
-    # --- inside
-    # --------------------------------------------------------------------------------------------------------
+    # Inside.
 
     def _ready(self, name: str, file: str) -> dict[str, Any] | None:
         found = read_json(self.folder / name / file)
