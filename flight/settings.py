@@ -154,6 +154,7 @@ class HealthSettings(Section):
 
     sysfs: str = Field(default="/sys", description="Root of the sensor files (thermal zones, INA3221).")
     sample_s: float = Field(default=1.0, gt=0, description="Time between readings, s.")
+    persistence: int = Field(default=3, ge=1, description="Readings in a row beyond a limit that make an event.")
     pause_cpu_degc: float = Field(default=95.0, description="No query starts while CPU_T is above this, degC.")
     resume_cpu_degc: float = Field(default=88.0, description="Queries start again when CPU_T is below this, degC.")
 

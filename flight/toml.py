@@ -46,5 +46,5 @@ def _value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    # A JSON string is a TOML basic string: both escape quotes, backslashes and control characters alike.
-    return json.dumps(str(value), ensure_ascii=False)
+    # A JSON string is a TOML basic string: both escape quotes, backslashes and control characters alike, DEL excepted.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

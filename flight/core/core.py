@@ -64,7 +64,7 @@ class Core:
         }
         self.commander = Commander(self.uplink, self.reporter, handlers)
         self.housekeeping = Housekeeping(settings, journal, self.reporter, self.commander, self.runner)
-        self._limits = LimitMonitor()
+        self._limits = LimitMonitor(settings.health.persistence)
         self._gate = ThermalGate(settings.health.pause_cpu_degc, settings.health.resume_cpu_degc)
 
     def start(self, now: Moment, set_aside: str | None) -> None:

@@ -20,14 +20,14 @@ from flight.core.moment import Moment
 from flight.core.pacer import Pacer
 from flight.health.sensors import Sensors
 from flight.settings import FlightSettings, split_address
+from spacelink.cadu import CADU_BYTES
 from spacelink.clock import MissionClock
 
 LOG = logging.getLogger("flight.core")
 DATAGRAMS = 64
 """Datagrams taken in one turn, so that a flood cannot keep the loop from everything else."""
 DATAGRAM_BYTES = 65_535
-FRAME_BITS = 1279 * 8
-"""A CADU: docs/contract.md §3.1."""
+FRAME_BITS = 8 * CADU_BYTES
 TURN_S = 0.5
 """Longest sleep: how late an expiry or a thermal gate may be noticed."""
 

@@ -24,11 +24,16 @@ class Excursion:
 
 
 class LimitMonitor:
-    """Watches the soft limits of the dictionary."""
+    """Watches the soft limits of the dictionary.
 
-    def __init__(self, channels: Mapping[str, Channel] | None = None) -> None:
+    `persistence`: readings in a row that it takes to believe a change; full load while an answer is made is no news.
+    """
+
+    def __init__(self, persistence: int = 1, channels: Mapping[str, Channel] | None = None) -> None:
         self._channels = DICTIONARY.channels if channels is None else channels
+        self._persistence = persistence
         self._outside: dict[str, str] = {}
+        self._changing: dict[str, tuple[str, int]] = {}
 
     def check(self, values: Mapping[str, float | None]) -> list[Excursion]:
         """Take the newest values; return what has changed. An unknown value changes nothing."""
@@ -40,6 +45,9 @@ class LimitMonitor:
             side = self._side(name, channel, value)
             before = self._outside.get(name, "")
             if side == before:
+                self._changing.pop(name, None)
+                continue
+            if not self._believed(name, side):
                 continue
             if side:
                 self._outside[name] = side
@@ -50,6 +58,16 @@ class LimitMonitor:
                 del self._outside[name]
                 found.append(Excursion("health.limit_cleared", {"channel": name, "value": value}))
         return found
+
+    def _believed(self, name: str, side: str) -> bool:
+        """Count one more reading of a change; says whether there were enough in a row."""
+        towards, count = self._changing.get(name, (side, 0))
+        count = count + 1 if towards == side else 1
+        self._changing[name] = (side, count)
+        if count < self._persistence:
+            return False
+        del self._changing[name]
+        return True
 
     def _side(self, name: str, channel: Channel, value: float) -> str:
         """low, high or nothing; who is outside must come back by the margin."""

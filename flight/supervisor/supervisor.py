@@ -374,7 +374,8 @@ class Supervisor:
             self._announced = True
             self._watchdog.notify("READY=1")
             host, port = self._link_address
-            self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}, data {self._data}")
+            with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
+                self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}, data {self._data}")
 
     def _event(self, name: str, args: dict[str, Any]) -> None:
         LOG.info("event %s %s", name, args)

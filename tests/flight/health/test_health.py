@@ -118,6 +118,13 @@ class TestLimits:
             (85.5, ["health.limit_high"]),
         ]
 
+    def test_a_change_must_last_to_be_believed(self) -> None:
+        """Three readings in a row; one within the limits in between starts the count again."""
+        monitor = LimitMonitor(persistence=3)
+        values = (91.0, 91.0, 50.0, 91.0, 91.0, 91.0, 91.0, 50.0, 91.0, 50.0, 50.0, 50.0, 50.0)
+        told = [(number, one.event) for number, value in enumerate(values) for one in monitor.check({"CPU_L": value})]
+        assert told == [(5, "health.limit_high"), (11, "health.limit_cleared")]
+
     def test_the_event_carries_channel_value_and_limit(self) -> None:
         (excursion,) = LimitMonitor().check({"SOC": 12.0})
         assert excursion.event == "health.limit_low"
