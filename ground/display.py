@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -30,9 +30,9 @@ def legs_line(query: dict[str, Any]) -> Text:
         done = leg.value in query["times"]
         here = query["leg"] == leg.value
         mark = "●" if done else "○"
-        line.append(f"{mark} {leg.value}", style="bold green" if here else "green" if done else "dim")
+        line.append(f"{mark}\u00a0{leg.value}", style="bold green" if here else "green" if done else "dim")
         if done and leg.value in query["legs"]:
-            line.append(f" {query['legs'][leg.value]:.2f}s", style="dim")
+            line.append(f"\u00a0{query['legs'][leg.value]:.2f}s", style="dim")
         line.append("  ")
     if query["leg"] in ENDS and query["leg"] != Leg.DELIVERED:
         line.append(f"▲ {query['leg']} ({query['reason']})", style="bold red")
@@ -50,7 +50,7 @@ def status_line(query: dict[str, Any]) -> Text:
     if query["wait_aos"]:
         parts.append("WAIT_AOS")
     parts.append(f"{query['total_s']:.1f} s")
-    return Text(" · ".join(parts), style="dim")
+    return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class LegsLive:
@@ -78,7 +78,7 @@ class LegsLive:
             lines = [legs_line(query), status_line(query)]
             if query["partial"] and query["leg"] not in ENDS:
                 lines.append(Text(query["partial"]))
-            self._live.update(Text("\n").join(lines), refresh=True)
+            self._live.update(Group(*lines), refresh=True)
         elif query["leg"] != self._last:
             self._console.print(f"{clock(query['times'].get(query['leg']))} {query['leg']}", highlight=False)
         self._last = query["leg"]
