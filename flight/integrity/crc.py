@@ -58,15 +58,26 @@ def advance(count: int) -> Matrix:
     return result
 
 
+@functools.cache
+def _bytewise(count: int) -> NDArray[np.uint32]:
+    """`advance(count)` as uint32[4, 256]: the images of each byte of the register."""
+    table = np.zeros((4, 256), np.uint32)
+    for place, images in enumerate(advance(count).reshape(4, 8)):
+        for bit, image in enumerate(images):
+            table[place, 1 << bit : 2 << bit] = table[place, : 1 << bit] ^ image
+    return table
+
+
 def chain(crcs: NDArray[np.uint32], length: int, last: int | None = None) -> NDArray[np.uint32]:
     """The CRCs of rows of joined pieces: `crcs` is uint32[rows, pieces] of pieces of `length` bytes.
 
     `last`: length of the last piece of every row where that is another.
     """
-    step = advance(length)
+    table = _bytewise(length)
     joined = crcs[:, 0].copy()
     for piece in range(1, crcs.shape[1]):
         if last is not None and piece == crcs.shape[1] - 1:
-            step = advance(last)
-        joined = apply(step, joined) ^ crcs[:, piece]
+            table = _bytewise(last)
+        low, mid, high, top = (joined >> np.uint32(shift) & np.uint32(255) for shift in (0, 8, 16, 24))
+        joined = table[0, low] ^ table[1, mid] ^ table[2, high] ^ table[3, top] ^ crcs[:, piece]
     return joined

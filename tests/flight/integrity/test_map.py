@@ -1,0 +1,115 @@
+"""What a byte of the file is. Witness: the gguf package's dequantization says which values a flipped bit changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf.quants import dequantize
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flight.integrity.map import LAYOUTS, Place, TensorMap
+from models.gguf_file import TENSOR_TYPES, read_info
+from models.manifest import Tensor, make
+from models.random_weights import DIMS, write_random
+
+SIZES = {name: (values, size) for name, values, size in TENSOR_TYPES.values()}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random(DIMS["tiny"], tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_a_layout_fills_its_block(kind: str) -> None:
+    assert sum(field.unit * field.count for field in LAYOUTS[kind]) == SIZES[kind][1]
+
+
+def place_in(kind: str, byte: int, bit: int) -> Place:
+    tensor = Tensor(name="blk.0.ffn_up.weight", type=kind, offset=1000, bytes=3 * SIZES[kind][1])
+    return TensorMap([tensor]).place(1000 + byte, bit)
+
+
+def changed_values(kind: str, byte: int, bit: int) -> list[int]:
+    """The values of three blocks that change with one flipped bit, by the gguf package.
+
+    The blocks hold 0x3835 (fp16 0.526) in every pair of bytes, so that no field multiplies another away.
+    """
+    size = SIZES[kind][1]
+    data = np.tile(np.array([0x35, 0x38], np.uint8), 3 * size // 2 + 1)[: 3 * size]
+    other = data.copy()
+    other[byte] ^= 1 << bit
+    code = gguf.GGMLQuantizationType[kind]
+    before, after = (dequantize(block.reshape(1, -1), code).ravel() for block in (data, other))
+    return [int(number) for number in np.flatnonzero(before.view(np.uint32) != after.view(np.uint32))]
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16", "F32"])
+def test_a_flip_changes_the_values_that_its_field_feeds(kind: str) -> None:
+    """Every bit of the middle block: none outside of it, and as many as the field is for."""
+    values, size = SIZES[kind]
+    most = {"scale": values, "minimum": values, "scales": 64, "weights": 2, "high bits": 8, "weight": 1}
+    for byte in range(size, 2 * size):
+        for bit in range(8):
+            place, changed = place_in(kind, byte, bit), changed_values(kind, byte, bit)
+            assert place.block == 1
+            assert all(values <= number < 2 * values for number in changed)
+            assert len(changed) <= most.get(place.field, 1), place
+            if place.field in ("weight", "float16", "bfloat16", "float32"):
+                assert changed == [values + place.index], place
+            if place.field == "scale" and place.bit == 14:
+                assert len(changed) > values // 2, place
+
+
+def test_a_q8_0_block_is_told_to_the_bit() -> None:
+    """34 bytes: an fp16 scale, then 32 weights."""
+    assert str(place_in("Q8_0", 34 + 1, 6)) == "blk.0.ffn_up.weight, block 1, scale, bit 14"
+    assert str(place_in("Q8_0", 34 + 2 + 31, 7)) == "blk.0.ffn_up.weight, block 1, weight 31, bit 7"
+
+
+def test_unquantized_vectors_are_called_by_what_they_do() -> None:
+    tensors = [Tensor(name=name, type="F32", offset=at, bytes=64) for name, at in
+               (("blk.0.attn_norm.weight", 0), ("blk.0.attn_q.bias", 64), ("rope_freqs.weight", 128))]  # fmt: skip
+    found = TensorMap(tensors)
+    assert [found.place(at + 7, 6).field for at in (0, 64, 128)] == ["norm", "bias", "float32"]
+    assert str(found.place(7, 6)) == "blk.0.attn_norm.weight, block 1, norm, bit 30"
+
+
+def test_a_type_without_a_layout_is_told_by_block_and_byte() -> None:
+    place = place_in("IQ4_XS", 136 + 5, 3)
+    assert (place.block, place.field, place.index, place.bit) == (1, "byte", 5, 3)
+
+
+def test_every_byte_of_a_file_is_something(tiny: Path) -> None:
+    """Header, padding, or a tensor of the reader's, in a block of that tensor."""
+    info = read_info(tiny)
+    found = TensorMap(info.tensors)
+    by_name = {tensor.name: tensor for tensor in info.tensors}
+    rng = np.random.default_rng(1)
+    for offset in (0, info.data_offset - 1, *(int(n) for n in rng.integers(0, info.file_bytes, 4000))):
+        place = found.place(offset, 0)
+        holders = [t.name for t in info.tensors if t.offset <= offset < t.offset + t.bytes]
+        assert holders == ([place.tensor] if place.tensor else [])
+        if place.tensor:
+            tensor = by_name[place.tensor]
+            size = SIZES[tensor.type][1]
+            assert tensor.offset + place.block * size <= offset < tensor.offset + (place.block + 1) * size
+        else:
+            assert place.field == ("header" if offset < info.data_offset else "padding")
+            assert str(place) == f"{place.field}, byte {offset}, bit 0"
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_the_tensors_of_a_range_are_those_that_have_bytes_in_it(start: int, length: int) -> None:
+    tensors = [Tensor(name=str(at), type="I8", offset=at, bytes=30) for at in (40, 80, 110, 200)]
+    expected = tuple(t.name for t in tensors if t.offset < start + length and t.offset + t.bytes > start)
+    assert TensorMap(tensors).tensors(start, start + length) == expected
+
+
+def test_the_manifest_and_the_reader_give_the_same_map(tiny: Path) -> None:
+    ours, theirs = TensorMap(make(tiny).tensors), TensorMap(read_info(tiny).tensors)
+    assert all(ours.place(at, 1) == theirs.place(at, 1) for at in range(0, tiny.stat().st_size, 997))
