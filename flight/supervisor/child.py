@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from flight.control import ControlChannel
@@ -61,7 +62,9 @@ class Child:
         """Start the process. Raises OSError when the system has no room for one."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            command = [sys.executable, "-X", "faulthandler", "-m", self._module]
+            # -P, and our own root on the path: a folder that happens to be called `flight` where we were started (the
+            # data directory, say) must not be taken for the package.
+            command = [sys.executable, "-P", "-X", "faulthandler", "-m", self._module]
             command += ["--control-fd", str(theirs.fileno()), "--parent", str(os.getpid()), *self._arguments()]
             self._process = subprocess.Popen(
                 command,
@@ -70,6 +73,7 @@ class Child:
                 stderr=log,
                 pass_fds=(theirs.fileno(), *self._inherited),
                 start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
             )
         except BaseException:
             ours.close()
@@ -152,6 +156,11 @@ class Child:
             return False
         self.reap()
         return True
+
+
+def _search_path() -> list[str]:
+    """Where a child finds the code that this process runs."""
+    return [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def describe_end(code: int) -> str:

@@ -26,7 +26,7 @@ from flight.supervisor.outbox import Outbox
 from flight.supervisor.restarts import Restarts
 from flight.supervisor.vital import Limits
 
-ABSENCE_S = 1.0
+ABSENCE_S = 0.05
 """A turn that took so much longer than planned means that the supervisor itself was stopped or starved."""
 
 COMMANDED = "commanded"

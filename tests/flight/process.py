@@ -43,6 +43,8 @@ class Flight:
         self.process: subprocess.Popen[str] | None = None
         self._seen: set[int] = set()
         self.out = self.err = ""
+        self.cwd: Path | None = None
+        self.flags: tuple[str, ...] = ()
 
     def start(self, client: Client | None = None) -> Mapping[str, Any]:
         """Start and wait until it is up; returns `ready.json`."""
@@ -63,7 +65,8 @@ class Flight:
         with contextlib.suppress(FileNotFoundError):
             (self.data / "ready.json").unlink()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flight", "run", "--config", str(config)],
+            [sys.executable, *self.flags, "-m", "flight", "run", "--config", str(config)],
+            cwd=self.cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

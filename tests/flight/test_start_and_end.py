@@ -230,3 +230,35 @@ def test_in_orbit_a_model_that_cannot_be_used_leaves_a_link(
     client.await_event("inference.model_loaded")
     client.ask(1, "Which vessels are dark?", scene="bay")
     assert client.answer(1)[1]["outcome"] == "done"
+
+
+@pytest.mark.slow
+def test_a_folder_called_flight_is_not_taken_for_the_package(
+    flight: Callable[..., Flight], client: Client, tmp_path: Path
+) -> None:
+    """Started where a folder is called `flight` (its own data directory, by chance), the children find the code."""
+    (tmp_path / "flight").mkdir()
+    process = flight()
+    process.cwd, process.flags = tmp_path, ("-P",)
+    process.start(client)
+    client.await_ping()
+    assert process.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_was_stopped_does_not_blame_its_children(
+    flight: Callable[..., Flight], client: Client
+) -> None:
+    """While the supervisor itself stands still it hears nobody; once it goes on, all are given their time again."""
+    process = flight(supervisor={"ping_s": 0.1, "answer_s": 0.6})
+    before = process.start(client)
+    os.kill(before["pid"], signal.SIGSTOP)
+    time.sleep(2.0)  # the time for which it stands still: thrice what a child may be silent
+    os.kill(before["pid"], signal.SIGCONT)
+    client.await_ping()
+    enter = client.command("supervisor.restart_engine")  # carried out by the supervisor: it goes on
+    client.await_report("verification.completed", request_id=enter)
+    assert not client.events("supervisor.child_hung")
+    after = process.ready()
+    assert after is not None
+    assert after["core_pid"] == before["core_pid"]
