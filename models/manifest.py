@@ -13,7 +13,7 @@ their own, to which the manifest refers.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -160,7 +160,11 @@ def make(path: Path, *, self_made: bool = False, progress: Progress | None = Non
     path = Path(path)
     info = read_info(path)
     size = info.file_bytes
-    found, whole, chunks = _digests(path, chunk_bytes(size), progress)
+    found, whole, chunks = 0, hashlib.sha256(), []
+    for data in _pieces(path, chunk_bytes(size), progress):
+        found += len(data)
+        whole.update(data)
+        chunks.append(hashlib.sha256(data).hexdigest())
     if found != size:
         raise ModelFileError(f"{path} changed while it was read: expected {size} bytes, found {found}.")
     page = page_bytes(size)
@@ -169,7 +173,7 @@ def make(path: Path, *, self_made: bool = False, progress: Progress | None = Non
             "schema": SCHEMA,
             "file": path.name,
             "bytes": size,
-            "sha256": whole,
+            "sha256": whole.hexdigest(),
             "name": info.name,
             "architecture": info.architecture,
             "quantization": info.quantization,
@@ -193,13 +197,14 @@ def make(path: Path, *, self_made: bool = False, progress: Progress | None = Non
 
 
 def check(path: Path, manifest: Manifest, progress: Progress | None = None) -> Difference:
-    """Compare the file at `path` with its manifest; a file that cannot be read raises ModelFileError."""
+    """Compare the file at `path` with its manifest, chunk by chunk; raises ModelFileError when it cannot be read."""
     path = Path(path)
-    size, found, chunks = _digests(path, manifest.chunk_bytes, progress)
+    size, chunks = 0, []
+    for data in _pieces(path, manifest.chunk_bytes, progress):
+        size += len(data)
+        chunks.append(hashlib.sha256(data).hexdigest())
     count = max(len(chunks), len(manifest.chunks))
     differ = tuple(n for n in range(count) if chunks[n : n + 1] != list(manifest.chunks[n : n + 1]))
-    if not differ and found != manifest.sha256:
-        raise ModelFileError(f"The manifest of {path} contradicts itself: its chunks match, its SHA-256 does not.")
     tensors: dict[str, None] = {}
     for number in differ:
         start = number * manifest.chunk_bytes
@@ -251,28 +256,19 @@ def _check_sum(values: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _digests(path: Path, size: int, progress: Progress | None) -> tuple[int, str, list[str]]:
-    """Return (bytes read, SHA-256 of the whole, SHA-256 of each chunk of `size` bytes)."""
-    whole, chunks, done = hashlib.sha256(), [], 0
+def _pieces(path: Path, size: int, progress: Progress | None) -> Iterator[bytes]:
+    """Yield the file in pieces of `size` bytes; the last may be shorter."""
+    done = 0
     try:
-        with path.open("rb", buffering=0) as file:
+        with path.open("rb") as file:
             total = os.fstat(file.fileno()).st_size
-            while data := _read_full(file.fileno(), size):
-                whole.update(data)
-                chunks.append(hashlib.sha256(data).hexdigest())
+            while data := file.read(size):
+                yield data
                 done += len(data)
                 if progress is not None:
                     progress(done, total)
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
-    return done, whole.hexdigest(), chunks
-
-
-def _read_full(fd: int, size: int) -> bytes:
-    data = os.read(fd, size)
-    while len(data) < size and (more := os.read(fd, size - len(data))):
-        data += more
-    return data
 
 
 def _some(words: tuple[str, ...] | tuple[int, ...], limit: int = 8) -> str:

@@ -45,11 +45,14 @@ class Ladder:
     """Checks and repairs `view`, the writable bytes of an image, and the parity and codes that guard it."""
 
     def __init__(self, view: memoryview, codes: Codes, parity: Parity, reread: Reread, tensors: TensorMap) -> None:
-        """Take the image and what guards it. `counters` begins at zero: ("image", "bit") -> how often."""
+        """Take the image and what guards it. `counters` begins at zero: ("image", "bit") -> how often.
+
+        For a paced pass, `image` and `stripes` scan a part of the pages at a time, `repair` takes what they found.
+        """
         self.codes = codes
         self.parity = parity
         self.image = Scanner(view, codes.image)
-        self._parity_scanner = Scanner(parity.view, codes.parity)
+        self.stripes = Scanner(parity.view, codes.parity)
         self._views = {Part.IMAGE: view, Part.PARITY: parity.view}
         self._reread = reread
         self._tensors = tensors
@@ -59,7 +62,7 @@ class Ladder:
     def check(self, *, deep: bool = False) -> list[Finding]:
         """A full pass: codes, parity, image; damage is repaired. `deep` compares XXH3-64 of every page too."""
         findings = self.check_codes()
-        damaged = self._parity_scanner.scan(deep=deep)
+        damaged = self.stripes.scan(deep=deep)
         return findings + self.repair(self.image.scan(deep=deep), damaged)
 
     def check_codes(self) -> list[Finding]:

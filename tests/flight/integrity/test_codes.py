@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,6 +143,36 @@ def test_a_table_cut_short_is_refused(codes: Codes) -> None:
     for length in (*range(130), len(content) // 2 - 1, len(content) // 2, len(content) - 2, len(content) - 1):
         with pytest.raises(CodesRefused):
             parse(content[:length])
+
+
+def test_a_code_comes_from_whichever_copy_is_whole() -> None:
+    """Also before anything was mended."""
+    for damaged in (0, 1):
+        guarded = protect(200 * 256, 256)
+        guarded.codes.image.copies["hash"][damaged, 1, 9] ^= np.uint64(1)
+        code = guarded.codes.image.code(64 + 9)
+        assert code is not None
+        assert code.proves(guarded.page(64 + 9))
+        assert guarded.codes.image.page_crcs(1) is not None
+        assert [guarded.codes.image.mend(block) for block in range(4)] == [False, True, False, False]
+
+
+def test_blocks_that_changed_places_are_mended() -> None:
+    """Each is whole, and in the wrong place: a copy that slipped must not vouch for other pages."""
+    guarded = protect(200 * 256, 256)
+    copies = guarded.codes.image.copies
+    right = copies.copy()
+    copies[0, [0, 1]] = copies[0, [1, 0]]
+    assert guarded.codes.image.code(3) == Code.of(guarded.page(3))
+    assert [guarded.codes.image.mend(block) for block in range(4)] == [True, True, False, False]
+    assert (copies == right).all()
+
+
+def test_two_whole_copies_that_differ_are_both_given_up() -> None:
+    """There is no telling which one is right."""
+    guarded, other = protect(200 * 256, 256), protect(200 * 256, 256, seed=2)
+    guarded.codes.image.copies[1, 2] = other.codes.image.copies[1, 2]
+    assert guarded.codes.image.mend(2) is None
 
 
 def test_a_table_needs_a_code_for_every_page() -> None:

@@ -22,6 +22,7 @@ from flight.integrity.ladder import Ladder
 from flight.integrity.map import TensorMap
 from models.manifest import Manifest, check, make
 from models.random_weights import DIMS, write_random
+from models.runner import Runner
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,24 @@ def test_a_flip_names_its_tensor_and_field(model: Path, manifest: Manifest, imag
     assert f"Page {numbers[0]} (blk.0.attn_norm.weight, block 20, norm, bit 30): 1 bit wrong" in " ".join(sentences)
     assert f"Page {numbers[1]} (blk.1.ffn_up.weight, block 500, scale, bit 14): 1 bit wrong" in " ".join(sentences)
     assert all("repaired from its checksum" in sentence for sentence in sentences)
+
+
+def test_llama_cpp_feels_the_flip_and_the_repair(model: Path, manifest: Manifest, image: Path) -> None:
+    """The loaded model is never reloaded: its logits change with the image and come back to the last bit."""
+    codes, parity = derive(model, manifest)
+    norm = next(tensor for tensor in manifest.tensors if tensor.name == "output_norm.weight")
+    with Runner(image) as runner, mapped(image) as memory, Flash(model) as flash, memoryview(memory) as view:
+        before = runner.complete("Which vessels are silent?", 8)
+        ladder = Ladder(view, codes, parity, flash.read, TensorMap(manifest.tensors))
+        for value in range(0, norm.bytes, 8):
+            view[norm.offset + value + 3] ^= 1 << 6
+        during = runner.complete("Which vessels are silent?", 8)
+        findings = ladder.check()
+        after = runner.complete("Which vessels are silent?", 8)
+    assert during != before
+    assert findings
+    assert all(finding.repaired for finding in findings)
+    assert after == before
 
 
 def test_bytes_of_a_rotten_flash_do_not_get_into_the_image(

@@ -36,7 +36,7 @@ def test_an_image_that_is_right_has_no_findings() -> None:
     assert guarded.reads == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 8 * SIZE - 1))
 def test_any_one_flip_is_repaired_from_the_checksum(bit: int) -> None:
     """And named: block, field, unit and bit."""
@@ -54,7 +54,7 @@ def test_any_one_flip_is_repaired_from_the_checksum(bit: int) -> None:
     assert ladder.check() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, COUNT - 2), st.sets(st.integers(0, 8 * PAGE - 1), min_size=2, max_size=2))
 def test_any_two_flips_in_a_page_are_repaired_from_its_stripe(page: int, bits: set[int]) -> None:
     """Never taken for one flip elsewhere."""
@@ -67,7 +67,7 @@ def test_any_two_flips_in_a_page_are_repaired_from_its_stripe(page: int, bits: s
     assert guarded.reads == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, SIZE - 1), st.binary(min_size=1, max_size=PAGE * STRIPES))
 def test_a_burst_of_bytes_is_repaired_without_flash(start: int, burst: bytes) -> None:
     """Over as many neighbouring pages as there are stripes: each stripe is hit once."""
@@ -384,7 +384,7 @@ def expected_outcomes(guarded: Protected, lost: set[tuple[Part, int]]) -> dict[t
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(DAMAGE)
 def test_any_mixture_of_damage_is_repaired_by_the_right_rung_or_reported(strikes: list[Damage]) -> None:
     """Image, parity, codes and flash hit at once. Nothing wrong is called right, nothing right is called wrong."""
