@@ -50,6 +50,8 @@ class Child:
         self.proven = False
         """Whether this process has got as far as its work (core: its loop, engine: idle)."""
         self.unfit = ""
+        self.silent_since: float | None = None
+        """When its control channel was found closed: it is ending, or no longer ours to steer."""
         self._pings = 0
         self._next_ping = 0.0
 
@@ -87,6 +89,7 @@ class Child:
         self.killed_for = ""
         self.proven = False
         self.unfit = ""
+        self.silent_since = None
         self._next_ping = now
 
     def receive(self, now: float) -> list[dict[str, Any]]:

@@ -29,6 +29,9 @@ from flight.supervisor.vital import Limits
 ABSENCE_S = 0.05
 """A turn that took so much longer than planned means that the supervisor itself was stopped or starved."""
 
+ENDING_S = 1.0
+"""A child that has closed its control channel ends within this time, or is ended."""
+
 COMMANDED = "commanded"
 HUNG = "hung"
 SAFE_MODE = "safe mode"
@@ -238,12 +241,13 @@ class Supervisor:
                 if isinstance(message.get("ack"), int):
                     self._outbox.acknowledge(message["ack"])
         if child.control is not None and child.control.closed:
-            # EOF comes with the end of the process, or from one that closed its channel: no longer ours to steer.
             with contextlib.suppress(KeyError):
                 self._selector.unregister(child.control)
-            child.kill("")
+            child.silent_since = now
 
     def _judge(self, child: Child, now: float) -> None:
+        if child.silent_since is not None and now - child.silent_since > ENDING_S:
+            child.kill(HUNG)
         if child.vital is not None and not child.killed_for and child.vital.overdue(now):
             LOG.warning("%s: %s", child.name, child.vital.silence(now))
             limit = child.vital.limit()

@@ -236,8 +236,11 @@ def test_in_orbit_a_model_that_cannot_be_used_leaves_a_link(
 def test_a_folder_called_flight_is_not_taken_for_the_package(
     flight: Callable[..., Flight], client: Client, tmp_path: Path
 ) -> None:
-    """Started where a folder is called `flight` (its own data directory, by chance), the children find the code."""
-    (tmp_path / "flight").mkdir()
+    """Started where another `flight` lies (somebody's data directory, or package), the children find the code."""
+    (tmp_path / "flight" / "core").mkdir(parents=True)
+    for name in ("__init__.py", "core/__init__.py"):
+        (tmp_path / "flight" / name).touch()
+    (tmp_path / "flight" / "core" / "__main__.py").write_text("raise SystemExit('another flight')")
     process = flight()
     process.cwd, process.flags = tmp_path, ("-P",)
     process.start(client)
