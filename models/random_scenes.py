@@ -128,7 +128,7 @@ def _floods(rng: random.Random, count: int, margin: bool, held_out: bool | None)
     gap = MARGINS["area"] if margin else None
     limit = rng.randint(60, 600) * Decimal("0.1")
     high = rng.choice((999, int(limit * 20), int(limit * 20)))
-    areas = _spaced(rng, 4, max(high, 150), 1, count, gap, (limit,))
+    areas = _spaced(rng, 4, max(high, 300), 1, count, gap, (limit,))
     names = _districts(rng, count, held_out)
     return Scene("floods", tuple(Flood(n, a) for n, a in zip(names, areas, strict=True)), limit)
 

@@ -35,6 +35,13 @@ def test_the_same_seed_gives_the_same_scene(kind: str, seed: int) -> None:
     assert random_scene(kind, seed).text == random_scene(kind, seed).text
 
 
+def test_six_values_with_their_margins_always_find_room() -> None:
+    """A range too narrow for its margins would draw values for ever."""
+    for kind in KINDS:
+        for seed in range(1500):
+            assert len(random_scene(kind, seed, items=MAX_ITEMS).items) == MAX_ITEMS
+
+
 def compared(kind: str, seed: int) -> list[tuple[list[Decimal], Decimal]]:
     """The values that questions compare in a scene, with the least difference that the margin rule asks for."""
     scene = random_scene(kind, seed)
