@@ -131,7 +131,7 @@ def test_a_sentence_names_chunk_and_tensor(tiny: Path, manifest: Manifest, tmp_p
     assert "is the file of its manifest" in check(tiny, manifest).sentence()
 
 
-@pytest.mark.parametrize("change", [-1, -20_000, 1, 20_000])
+@pytest.mark.parametrize("change", [-1, -20_000, -100_000, 1, 20_000, 100_000])
 def test_a_file_of_another_length_is_not_the_same(tiny: Path, manifest: Manifest, tmp_path: Path, change: int) -> None:
     """Cut short or run on: both lengths are said, and the chunks to send."""
     data = tiny.read_bytes()
@@ -139,7 +139,9 @@ def test_a_file_of_another_length_is_not_the_same(tiny: Path, manifest: Manifest
     copy.write_bytes(data[:change] if change < 0 else data + bytes(change))
     difference = check(copy, manifest)
     assert not difference.same
-    assert difference.chunks[0] == min(len(data), len(data) + change) // manifest.chunk_bytes
+    first = min(len(data), len(data) + change) // manifest.chunk_bytes
+    last = (max(len(data), len(data) + change) - 1) // manifest.chunk_bytes
+    assert difference.chunks == tuple(range(first, last + 1))
     assert f"expected {len(data)} bytes, found {len(data) + change}" in difference.sentence()
 
 

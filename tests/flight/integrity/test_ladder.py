@@ -230,6 +230,29 @@ def test_a_stuck_bit_is_never_called_repaired(other: int | None) -> None:
         assert "stuck" in finding.sentence()
 
 
+class Recorder(Ladder):
+    """Notes what it writes: (offset, bytes)."""
+
+    def _store(self, view: memoryview, offset: int, data: bytes) -> None:
+        super()._store(view, offset, data)
+        self.written = (offset, len(data))
+
+
+def test_only_what_differs_is_written() -> None:
+    """The engine reads the same memory: one flipped bit costs one byte, two bytes the span between them."""
+    guarded = protect(SIZE, PAGE)
+    ladder = guarded.ladder(Recorder)
+    assert isinstance(ladder, Recorder)
+    guarded.flip(8 * 1000 + 3)
+    ladder.check()
+    assert ladder.written == (1000, 1)
+    guarded.image[1024] ^= 255
+    guarded.image[1030] ^= 1
+    ladder.check()
+    assert ladder.written == (1024, 7)
+    assert guarded.image == guarded.original
+
+
 def test_damage_that_is_gone_when_it_is_looked_at_is_said_and_nothing_is_written() -> None:
     """A flip that healed between pass and repair."""
     guarded = protect(SIZE, PAGE)

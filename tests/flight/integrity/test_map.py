@@ -103,6 +103,17 @@ def test_every_byte_of_a_file_is_something(tiny: Path) -> None:
             assert str(place) == f"{place.field}, byte {offset}, bit 0"
 
 
+def test_bytes_between_tensors_are_padding() -> None:
+    """They are in no block; a flip there changes nothing."""
+    found = TensorMap(
+        [Tensor(name="a", type="Q8_0", offset=64, bytes=34), Tensor(name="b", type="F32", offset=128, bytes=4)]
+    )
+    assert [found.place(at, 3).field for at in (63, 64, 97, 98, 127, 128, 131, 132)] == [
+        "header", "scale", "weight", "padding", "padding", "float32", "float32", "padding",
+    ]  # fmt: skip
+    assert found.place(98, 3).tensor == ""
+
+
 @given(st.integers(0, 300), st.integers(1, 300))
 def test_the_tensors_of_a_range_are_those_that_have_bytes_in_it(start: int, length: int) -> None:
     tensors = [Tensor(name=str(at), type="I8", offset=at, bytes=30) for at in (40, 80, 110, 200)]

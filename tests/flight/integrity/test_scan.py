@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flight.integrity.crc import advance, apply, crc32c, single_bits
@@ -19,6 +19,10 @@ def scanner(guarded: Protected) -> Scanner:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 2_000_000), st.sampled_from([1024, 4096, 65536]))
+@example(8 * 65536 - 5, 65536)
+@example(128 * 4096 - 5, 4096)
+@example(128 * 4096, 4096)
+@example(129 * 4096 + 1, 4096)
 def test_the_codes_of_the_runs_are_those_of_their_bytes(size: int, page_bytes: int) -> None:
     """Joined from page codes without the data; the last run may be short, and its last page too."""
     guarded = protect(size, page_bytes)
