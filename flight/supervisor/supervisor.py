@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 from flight.errors import ChildUnfit, StartRefused
 from flight.settings import FlightSettings
@@ -21,6 +21,7 @@ from flight.store.files import write_whole
 from flight.supervisor import premises, state
 from flight.supervisor.child import Child, describe_end
 from flight.supervisor.image import Image
+from flight.supervisor.log import log_to
 from flight.supervisor.notify import OuterWatchdog
 from flight.supervisor.outbox import Outbox
 from flight.supervisor.restarts import Restarts
@@ -69,7 +70,7 @@ class Supervisor:
         try:
             with contextlib.ExitStack() as stack:
                 self._log = stack.enter_context(premises.open_log(self._data))
-                self._start_logging()
+                log_to(LOG, self._log)
                 link = stack.enter_context(premises.bind_link(self._settings))
                 listener, address = premises.listen_for_engine()
                 stack.enter_context(listener)
@@ -102,13 +103,6 @@ class Supervisor:
 
     def _on_stop(self, number: int, _frame: object) -> None:
         self._stopping = signal.Signals(number).name
-
-    def _start_logging(self) -> None:
-        handler = logging.StreamHandler(_TextOverBytes(self._log))
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        LOG.addHandler(handler)
-        LOG.setLevel(logging.INFO)
-        LOG.propagate = False
 
     def _load_state(self) -> None:
         self._state_path = self._data / "supervisor.json"
@@ -396,22 +390,6 @@ class Supervisor:
 
 class _Stopped(Exception):  # noqa: N818 - not an error
     """Told to stop before everything was started."""
-
-
-class _TextOverBytes:
-    """Lets logging write into the log that the children share."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, text: str) -> int:
-        """Write, and never fail for a full disk."""
-        with contextlib.suppress(OSError, ValueError):
-            self._file.write(text.encode("utf-8", "backslashreplace"))
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
 
 
 def fly(settings: FlightSettings) -> None:

@@ -13,9 +13,11 @@ from tests.flight.process import Flight, settings_for
 
 SCENE = """\
 VESSELS
-V12 pos 12.10N 101.22E len 180 spd 14.2 ais on
-V34 pos 12.31N 101.07E len 42 spd 3.1 ais off
-V56 pos 12.02N 101.45E len 96 spd 22.5 ais off
+V12 AIS ON pos 12.10N 101.22E hdg 085 spd 14.2 len 180
+V34 AIS OFF pos 12.31N 101.07E hdg 310 spd 3.1 len 42
+V56 AIS OFF pos 12.02N 101.45E hdg 172 spd 22.5 len 96
+V78 AIS ON pos 12.44N 101.63E hdg 020 spd 9.8 len 231
+V90 AIS ON pos 12.27N 101.18E hdg 245 spd 17.3 len 150
 """
 
 
