@@ -27,6 +27,8 @@ class ActiveRun:
     at_engine: bool = False
     ending: str = ""
     """The state that it shall end in although the engine still works on it: cancelled or expired."""
+    after_fault: bool = False
+    """It was handed over again right after a fault: the engine may be leaving for it, which is no second fault."""
     figures: Figures = field(default_factory=Figures)
     step: str = "prefill"
     tokens: int = 0

@@ -165,6 +165,7 @@ class Runner:
         run = self.active
         if run is None or not run.at_engine:
             return
+        excused, run.after_fault = excused or run.after_fault, False
         run.at_engine = False
         if run.ending:
             self._finish_active(run.ending, now)
@@ -183,6 +184,7 @@ class Runner:
         run = self.active
         if run is None or not run.at_engine or getattr(message, "id", None) != run.hex_id:
             return  # late word on a query that has ended
+        run.after_fault = False
         match message:
             case Prefill():
                 self._progress(run, message.done, message.total, None, now)
@@ -241,6 +243,7 @@ class Runner:
         if run.ending:
             self._finish_active(run.ending, now)
             return
+        run.after_fault = True
         run.query = self._journal.interrupted(run.query, failures=run.query.failures + 1)
         if run.query.failures >= self._settings.core.query_failures:
             self._finish_active(q.FAILED, now, reason=_known(message.reason), detail=message.detail)

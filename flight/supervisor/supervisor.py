@@ -209,7 +209,7 @@ class Supervisor:
         due = [self._woke + self._settings.supervisor.ping_s]
         for child in (self._core, self._engine):
             due += [] if child.start_at is None else [child.start_at]
-            due += [] if child.vital is None else [child.vital.deadline()]
+            due += [] if child.vital is None or child.killed_for else [child.vital.deadline()]
         feed = self._watchdog.due() if self._announced else None
         return min(due + ([] if feed is None else [feed]))
 

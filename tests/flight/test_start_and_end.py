@@ -152,7 +152,8 @@ def test_signals_end_everything_at_any_instant(flight: Callable[..., Flight], cl
         process.ready()
         code = process.stop(number)
         assert code in (0, 1, -number, 130), (delay, code, process.err)
-        assert code == 0 or delay == 0.05 or "Traceback" not in process.err, process.err
+        # Ctrl-C while the interpreter still loads modules is Python's own to report; nothing is started by then.
+        assert "Traceback" not in process.err or process.err.rstrip().endswith("KeyboardInterrupt"), process.err
         assert not image_dir(process.data, None).exists(), f"shared memory is left after {delay}"
         await_true("no child is left", lambda pid=started.pid: not children_of(process, pid))
         assert not (process.data / "ready.json").exists()

@@ -182,6 +182,25 @@ class TestRunAgain:
         assert bench.said("verification.failed", request_id=request)[0].args["reason"] == "numeric_fault"
         assert bench.state(1) == "failed"
 
+    def test_an_engine_that_leaves_after_a_fault_is_one_fault(self, bench: Bench) -> None:
+        """The engine tells of a fault and leaves for a fresh start: that counts once against the query."""
+        bench.ready()
+        bench.ask(1)
+        run, bench.engine.run = bench.engine.run, None
+        assert run is not None
+        bench.engine.tell(Failed(id=run.id, reason="numeric_fault", detail="NaN"), bench.now)
+        bench.core.pump(bench.now)  # handed over again, to an engine that reads no more
+        bench.engine_lost()
+        found = bench.journals[-1].find(1)
+        assert found is not None
+        assert (found.failures, found.restarts) == (1, 2)
+        bench.ready()
+        bench.engine.write(1, bench.now)
+        bench.engine_lost()
+        found = bench.journals[-1].find(1)
+        assert found is not None
+        assert found.failures == 2
+
     def test_an_engine_that_miscounts_its_own_text_is_not_believed(self, bench: Bench) -> None:
         """The hash of the text must be that of the bytes that came; else the run is made again."""
         bench.ready()
