@@ -118,6 +118,12 @@ class Flight:
         self.out, self.err = self.process.communicate(timeout=DEADLINE_S)
         return self.process.returncode
 
+    def model(self) -> Path:
+        """The model file that it flies with."""
+        found = self.ready()
+        assert found is not None
+        return Path(found["model"])
+
     def log(self) -> str:
         """The contents of flight.log."""
         path = self.data / "flight.log"
