@@ -100,8 +100,8 @@ class Ladder:
                     rest.append(damaged)
                 else:
                     findings.append(finding)
-            # A page that came from flash may complete the stripe of another that flash could not give.
-            level = 1 if level == 2 and len(rest) < len(pending) else level + 1
+            # A page that was given back may complete the stripe of another: parity first, once more.
+            level = 1 if level and len(rest) < len(pending) else level + 1
             pending = rest
         findings += [self._unrepaired(damaged, reasons[damaged]) for damaged in pending]
         return self._counted(findings)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from functools import reduce
+from operator import xor
 
 import numpy as np
 import pytest
@@ -125,6 +128,18 @@ def test_a_page_from_flash_gives_back_the_stripe_of_one_that_flash_has_lost() ->
     found = outcomes(guarded.ladder().check())
     assert found == [(Part.IMAGE, 5 + STRIPES, Outcome.FLASH), (Part.IMAGE, 5, Outcome.PARITY)]
     assert guarded.image == guarded.original
+
+
+def test_a_short_last_page_gives_its_stripe_back() -> None:
+    """It can be made although another page of its stripe is wrong behind its end; then that one can be made too."""
+    guarded = protect(SIZE, PAGE)
+    last = COUNT - 1
+    guarded.image[last * PAGE : last * PAGE + 10] = bytes(10)
+    other = (last - STRIPES) * PAGE
+    guarded.image[other + PAGE - 20 : other + PAGE] = bytes(20)
+    found = outcomes(guarded.ladder().check())
+    assert found == [(Part.IMAGE, last, Outcome.PARITY), (Part.IMAGE, last - STRIPES, Outcome.PARITY)]
+    assert guarded.reads == 0
 
 
 @pytest.mark.parametrize("failing", [False, True], ids=["flash holds other bytes", "flash cannot be read"])
@@ -362,48 +377,49 @@ def apply_damage(guarded: Protected, kind: str, where: int, seed: int) -> None:
         flat[seed % 2, where % flat.shape[1]] ^= 1 << seed % 8
 
 
+def differences(have: bytes | bytearray | memoryview, want: bytes | memoryview, count: int) -> list[int]:
+    """The wrong bits of each page, as one number: what has to be XORed to it."""
+    spans = [slice(page * PAGE, (page + 1) * PAGE) for page in range(count)]
+    return [int.from_bytes(have[span], "little") ^ int.from_bytes(want[span], "little") for span in spans]
+
+
 def expected_outcomes(guarded: Protected, lost: set[tuple[Part, int]]) -> dict[tuple[Part, int], Outcome]:
-    """What the ladder must do, worked out from the truth: which bytes differ, and which of them flash still has."""
+    """What the ladder must do, worked out from the truth: which bits differ, and which of them flash has wrong too."""
     right = protect(SIZE, PAGE)
     found: dict[tuple[Part, int], Outcome] = {}
-    pending: set[tuple[Part, int]] = set()
-    for part, have, want, count in (
-        (Part.IMAGE, guarded.image, right.original, COUNT),
-        (Part.PARITY, guarded.parity.view, right.parity.view, STRIPES),
+    pending: dict[tuple[Part, int], int] = {}
+    for part, wrong in (
+        (Part.IMAGE, differences(guarded.image, right.original, COUNT)),
+        (Part.PARITY, differences(guarded.parity.view, right.parity.view, STRIPES)),
     ):
-        for page in range(count):
-            here, there = (bytes(data[page * PAGE : (page + 1) * PAGE]) for data in (have, want))
-            wrong = (int.from_bytes(here) ^ int.from_bytes(there)).bit_count()
-            if (part, page) in lost:
-                if wrong:
-                    pending.add((part, page))
-                continue
-            if wrong == 1:
+        for page, bits in enumerate(wrong):
+            if bits.bit_count() == 1 and (part, page) not in lost:
                 found[part, page] = Outcome.BIT
-            elif wrong:
-                pending.add((part, page))
-    flash_bad = {page for page in range(COUNT) if guarded.flash[page * PAGE : (page + 1) * PAGE]
-                 != guarded.original[page * PAGE : (page + 1) * PAGE]}  # fmt: skip
+            elif bits:
+                pending[part, page] = bits
+    flash = differences(guarded.flash, right.original, COUNT)
 
-    def stripe(item: tuple[Part, int]) -> int:
-        return item[1] % STRIPES
+    def from_stripe(item: tuple[Part, int]) -> bool:
+        """Whether the rest of its stripe, where `item` has bytes, is right or wrong in a way that cancels."""
+        others = [bits for other, bits in pending.items() if other != item and (other[1] - item[1]) % STRIPES == 0]
+        size = len(guarded.page(item[1])) if item[0] is Part.IMAGE else PAGE
+        return reduce(xor, others, 0) % (1 << 8 * size) == 0
 
-    while True:
-        load = Counter(stripe(item) for item in pending)
-        for item in [item for item in pending if load[stripe(item)] == 1 and item not in lost]:
-            found[item] = Outcome.PARITY
-            pending.remove(item)
-        flash = []
-        for part, page in pending - lost:
-            members = [page] if part is Part.IMAGE else range(page, COUNT, STRIPES)
-            if not flash_bad & set(members):
-                flash.append((part, page))
-        if not flash:
-            break
-        for item in flash:
-            found[item] = Outcome.FLASH
-            pending.remove(item)
-    found.update(dict.fromkeys(pending - lost, Outcome.UNREPAIRED))
+    def from_flash(item: tuple[Part, int]) -> bool:
+        members = [item[1]] if item[0] is Part.IMAGE else range(item[1], COUNT, STRIPES)
+        return reduce(xor, (flash[page] for page in members)) == 0
+
+    def give_back(way: Callable[[tuple[Part, int]], bool], outcome: Outcome) -> bool:
+        before = len(pending)
+        for item in [item for item in pending if item not in lost]:
+            if way(item):
+                found[item] = outcome
+                del pending[item]
+        return len(pending) < before
+
+    while give_back(from_stripe, Outcome.PARITY) or give_back(from_flash, Outcome.FLASH):
+        pass
+    found.update(dict.fromkeys(pending.keys() - lost, Outcome.UNREPAIRED))
     return found
 
 
