@@ -78,9 +78,7 @@ def run(
 
 @config_app.command("init")
 def config_init(
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to the screen.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to the screen.")] = None,
 ) -> None:
     """Write a commented file with the default of every setting.
 
