@@ -48,7 +48,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except GroundError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(f"orbitlm ground: {error}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -69,15 +69,15 @@ def _overrides(data: Path | None, insecure: bool) -> dict[str, Any]:
 def serve(config: Config = None, data: Data = None, insecure_link: Insecure = False) -> None:
     """Run the station: link, archive, API and page. Ctrl-C ends it; the next start goes on where it stood.
 
-    `orbitlm ground serve --config ground.toml --data /var/lib/orbitlm`
+    Example:  `orbitlm ground serve --config ground.toml --data /var/lib/orbitlm`
     """
     with sentences():
         from ground.serve import serve as run
 
-        settings = load(config, _overrides(data, insecure_link))
-        if not config and settings.api.port:
-            typer.echo(f"The page is at {settings.api_url}/ (Ctrl-C ends the station).", err=True)
-        run(settings)
+        run(
+            load(config, _overrides(data, insecure_link)),
+            announce=lambda url: typer.echo(f"ground is up: the page is at {url}/ (Ctrl-C ends the station)."),
+        )
 
 
 @app.command()
@@ -95,7 +95,7 @@ def ask(
 ) -> None:
     """Ask a question, watch its legs, print the answer. Ctrl-C leaves the query running.
 
-    `orbitlm ground ask "How many vessels are dark?" --scene latest`
+    Example:  `orbitlm ground ask "How many vessels are dark?" --scene latest`
     """
     with sentences(), _client(url) as ground:
         query = ground.ask(
@@ -131,7 +131,7 @@ def show(
 ) -> None:
     """Show a query: legs with their evidence, answer, receipt.
 
-    `orbitlm ground show 9f0c`
+    Example:  `orbitlm ground show 9f0c`
     """
     with sentences(), _client(url) as ground:
         query = ground.query(query_id)
@@ -145,28 +145,40 @@ def show(
 
 @app.command()
 def queries(limit: Count = 20, url: Url = None) -> None:
-    """List the queries, newest first."""
+    """List the queries, newest first.
+
+    Example:  `orbitlm ground queries -n 5`
+    """
     with sentences(), _client(url) as ground:
         queries_table([query.data for query in ground.queries(limit)])
 
 
 @app.command()
 def passes(url: Url = None) -> None:
-    """List the contacts: past, present and planned."""
+    """List the contacts: past, present and planned.
+
+    Example:  `orbitlm ground passes`
+    """
     with sentences(), _client(url) as ground:
         passes_table(ground.passes())
 
 
 @app.command()
 def events(limit: Count = 30, url: Url = None) -> None:
-    """List the events of spacecraft and station, newest first."""
+    """List the events of spacecraft and station, newest first.
+
+    Example:  `orbitlm ground events -n 100`
+    """
     with sentences(), _client(url) as ground:
         events_table(ground.events(limit))
 
 
 @app.command()
 def telemetry(url: Url = None) -> None:
-    """Show the newest value of each telemetry channel."""
+    """Show the newest value of each telemetry channel.
+
+    Example:  `orbitlm ground telemetry`
+    """
     with sentences(), _client(url) as ground:
         telemetry_table(ground.telemetry())
 
@@ -175,7 +187,10 @@ def telemetry(url: Url = None) -> None:
 def cancel(
     query_id: Annotated[str, typer.Argument(help="Id of the query; a unique beginning is enough.")], url: Url = None
 ) -> None:
-    """Cancel a query; on board it ends when the command arrives there."""
+    """Cancel a query; on board it ends when the command arrives there.
+
+    Example:  `orbitlm ground cancel 9f0c`
+    """
     with sentences(), _client(url) as ground:
         query = ground.query(query_id).cancel()
         typer.echo(f"Query {query.id} is {query.leg if query.ended else 'being cancelled'}.")
@@ -185,7 +200,10 @@ def cancel(
 def config_init(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.")] = None,
 ) -> None:
-    """Write a commented configuration file of all defaults."""
+    """Write a commented configuration file of all defaults.
+
+    Example:  `orbitlm ground config init --out ground.toml`
+    """
     with sentences():
         from ground.settings import GroundSettings
 
@@ -203,7 +221,10 @@ def config_init(
 
 @config_app.command("show")
 def config_show(config: Config = None, data: Data = None, insecure_link: Insecure = False) -> None:
-    """Show the settings in force: defaults, file, environment, command line."""
+    """Show the settings in force: defaults, file, environment, command line.
+
+    Example:  `ORBITLM_GROUND_API__PORT=8700 orbitlm ground config show --config ground.toml`
+    """
     with sentences():
         typer.echo(dump(load(config, _overrides(data, insecure_link))), nl=False)
 

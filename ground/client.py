@@ -113,7 +113,10 @@ class GroundClient:
 
     def __init__(self, url: str = "http://127.0.0.1:8642", *, timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise self._unreachable(error) from error
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(settings: GroundSettings, operator: Operator, listening: socket.socket) -> None:
+async def _run(
+    settings: GroundSettings, operator: Operator, listening: socket.socket, announce: Callable[[str], None]
+) -> None:
     loop = asyncio.get_running_loop()
     config = uvicorn.Config(
         create_app(operator),
@@ -138,15 +140,14 @@ async def _run(settings: GroundSettings, operator: Operator, listening: socket.s
         await asyncio.sleep(0.005)
     host, port = listening.getsockname()[:2]
     shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - a comparison
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
     link_host, link_port = operator.radio.address
     write_whole(
         settings.data_dir / "ready.json",
-        {
-            "pid": os.getpid(),
-            "api": f"http://{f'[{shown}]' if ':' in shown else shown}:{port}",
-            "link": {"host": link_host, "port": link_port},
-        },
+        {"pid": os.getpid(), "api": url, "link": {"host": link_host, "port": link_port}},
     )
+    with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
+        announce(url)
     while not serving.done():
         await asyncio.wait([serving], timeout=CHECK_S)
         if operator.broken is not None:
@@ -159,8 +160,11 @@ async def _run(settings: GroundSettings, operator: Operator, listening: socket.s
         ) from operator.broken
 
 
-def serve(settings: GroundSettings) -> None:
-    """Run the station until a signal ends it. Raises StartRefused with a sentence when it cannot start."""
+def serve(settings: GroundSettings, announce: Callable[[str], None] = lambda _: None) -> None:
+    """Run the station until a signal ends it; `announce` is told the API's address once it can be used.
+
+    Raises StartRefused with a sentence when it cannot start.
+    """
     clock = mission_clock(settings.clock)
     plan = contacts(settings.link)
     with locked(settings.data_dir), contextlib.ExitStack() as cleanup:
@@ -172,4 +176,4 @@ def serve(settings: GroundSettings) -> None:
         operator = Operator(settings, archive, plan, clock)
         cleanup.callback(operator.stop)
         cleanup.callback(ready.unlink, missing_ok=True)
-        asyncio.run(_run(settings, operator, listening))
+        asyncio.run(_run(settings, operator, listening, announce))

@@ -128,6 +128,18 @@ def test_ctrl_c_leaves_the_query_running_and_says_how_to_find_it(
     client.close()
 
 
+def test_the_address_is_said_once_it_can_be_used(station: StationProcess) -> None:
+    """Also where the kernel picked the port, which no setting knows."""
+    command = [sys.executable, "-m", "ground", "serve", "--config", str(station.config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        with GroundClient(station.ready["api"]) as client:
+            assert client.status()["link"]["in_contact"]
+        assert f"the page is at {client.url}/" in said
+        process.terminate()
+
+
 def test_without_a_station_every_command_is_one_sentence() -> None:
     """No traceback, no hang, exit status not zero."""
     for run in (ground, ground_process):
@@ -135,6 +147,11 @@ def test_without_a_station_every_command_is_one_sentence() -> None:
         assert (done.exit_code if isinstance(done, Result) else done.returncode) == 1
         assert len(done.stderr.strip().splitlines()) == 1
         assert f"No ground station answers at {NOBODY}" in done.stderr
+        assert done.stderr.startswith("orbitlm ground: ")
+    for url in ("nowhere", "http://[::1", "http://127.0.0.1:port"):
+        done = ground("ask", "x", url=url)
+        assert (done.exit_code, len(done.stderr.strip().splitlines())) == (1, 1), url
+        assert f"No ground station answers at {url}" in done.stderr
 
 
 def test_what_hinders_the_start_is_one_sentence(tmp_path: Path, station: StationProcess) -> None:
@@ -161,6 +178,8 @@ def test_what_hinders_the_start_is_one_sentence(tmp_path: Path, station: Station
             assert done.exit_code == 1, words
             assert words in done.stderr
             assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+            assert done.stderr.startswith("orbitlm ground: ")
+            assert done.stdout == "", "nothing is up"
 
 
 def test_config_init_writes_a_file_once_and_show_says_what_is_in_force(tmp_path: Path) -> None:
