@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from flight.errors import SettingsRefused
 from flight.settings import FlightSettings
 
 
@@ -32,5 +33,11 @@ class _Sources(BaseSettings, FlightSettings):
 
 
 def from_file_and_environment(file: dict[str, Any]) -> dict[str, Any]:
-    """The values of the file, overlaid with the environment, over the defaults. Raises pydantic's ValidationError."""
-    return _Sources(**file).model_dump()
+    """The values of the file, overlaid with the environment, over the defaults.
+
+    Raises pydantic's ValidationError, and `SettingsRefused` for what is no JSON where a whole section is expected.
+    """
+    try:
+        return _Sources(**file).model_dump()
+    except SettingsError as error:
+        raise SettingsRefused(f"A setting in the environment cannot be read: {error}.") from error

@@ -48,6 +48,7 @@ class Housekeeping:
             BOOT=self.status.boot,
             ENG_R=self.status.lost.get("engine", 0),
             COR_R=self.status.lost.get("core", 0),
+            RST_L=sum(self.status.resets.values()),
             MODE=self.status.mode,
             Q_ACC=counts["accepted"],
             Q_REJ=self._runner.refused,

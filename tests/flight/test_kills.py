@@ -140,7 +140,7 @@ def test_supervisor_killed(flight: Callable[..., Flight], client: Client) -> Non
     process.start(client)
     assert client.answer(2)[0] == expected
     client.await_event("supervisor.booted", boot=2, cause="crash")
-    assert client.await_report("health.housekeeping", BOOT=2)
+    assert client.await_report("health.housekeeping", BOOT=2, RST_L=1)
     again = process.ready()
     assert again is not None
     assert process.stop() == 0

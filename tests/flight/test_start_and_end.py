@@ -53,6 +53,12 @@ class TestRefusedStarts:
         (tmp_path / "bad.toml").write_text("[link]\nbidn = '127.0.0.1:1'\n")
         assert "link.bidn" in one_sentence(run("run", "--config", str(tmp_path / "bad.toml")))
 
+    def test_wrong_environment(self) -> None:
+        """A whole section, which must be JSON."""
+        said = one_sentence(run("config", "show", environment={"ORBITLM_FLIGHT_CLOCK": "noon"}))
+        assert "environment" in said
+        assert "clock" in said
+
     @pytest.mark.parametrize("name", ["BIND", "PEER"])
     def test_beyond_loopback(self, tmp_path: Path, name: str) -> None:
         """Listening or sending beyond loopback is refused unless --insecure-link says so."""
