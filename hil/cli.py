@@ -35,7 +35,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except (HilError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
         typer.echo(f"orbitlm hil: {said}", err=True)
         raise typer.Exit(1) from error
 
@@ -91,6 +91,8 @@ def doctor() -> None:
     """Check what the demo needs here, and name one fix for each thing that is missing.
 
     Ends with exit code 0 when all is well, 1 otherwise.
+
+    Example:  `orbitlm hil doctor`
     """
     from hil.doctor import examine
 

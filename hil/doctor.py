@@ -13,10 +13,16 @@ from pathlib import Path
 
 import psutil
 
+from flight.settings import LinkSettings as FlightLink
+from ground.settings import LinkSettings as GroundLink
+from hil.link.settings import LinkSettings
 from hil.ports import API_PORT, is_free
 
-LINK_PORTS = (10015, 10016, 10025, 10026)
-"""UDP ports of link, ground and flight by default (docs/contract.md)."""
+LINK_PORTS = sorted(
+    int(address.rpartition(":")[2])
+    for address in (FlightLink().bind, GroundLink().bind, LinkSettings().flight_bind, LinkSettings().ground_bind)
+)
+"""UDP ports on which flight, ground and link listen by default."""
 MEMORY_BYTES = 1 << 30
 """Memory for the processes of the demo with cadet, with room to spare (measured: under 500 MB together)."""
 SHARED_BYTES = 16 << 20

@@ -7,8 +7,10 @@ import socket
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ground.settings import ApiSettings
+
 HOST = "127.0.0.1"
-API_PORT = 8642
+API_PORT = ApiSettings().port
 """Ground's own default, taken by the demo where it is free."""
 
 

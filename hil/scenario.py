@@ -11,8 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from flight.core.scenes import RESERVED, check, valid_name
+from flight.errors import SceneRefused
 from hil.errors import OrbitError, ScenarioError
 from hil.link.faults import Burst, Impairments
 from hil.orbit import LIGHT_KM_S, Orbit, Station
@@ -27,7 +37,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BurstModel(_Model):
@@ -111,13 +121,33 @@ class EngineModel(_Model):
 
 
 class SceneModel(_Model):
-    """A detector's output, dropped into flight's scene folder at `at_s`."""
+    """A detector's output, dropped into flight's scene folder at `at_s`; flight's own rules for scenes apply."""
 
     name: Name
     text: Annotated[str, StringConstraints(min_length=1)]
     at_s: Seconds = 0.0
     raw_bytes: Annotated[int, Field(ge=0)] = 0
     """Size of the image that the detector read, which stays on board; 0 where no source is given."""
+
+    @property
+    def file_text(self) -> str:
+        """The scene as it lies in flight's folder."""
+        return self.text.strip("\n") + "\n"
+
+    @field_validator("name")
+    @classmethod
+    def _flight_takes_the_name(cls, name: str) -> str:
+        if not valid_name(name) or name in RESERVED:
+            raise ValueError(f"flight takes no scene of the name '{name}'")
+        return name
+
+    @model_validator(mode="after")
+    def _flight_takes_the_text(self) -> Self:
+        try:
+            check(self.name, self.file_text.encode())
+        except SceneRefused as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class QuestionModel(_Model):
@@ -227,7 +257,7 @@ def load_scenario(which: str | Path) -> Scenario:
         source = path.read_text(encoding="utf-8")
         content = tomllib.loads(source)
     except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"cannot read the scenario {path}: {error}") from error
+        raise ScenarioError(f"cannot read the scenario {path}: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"the scenario {path} is not TOML: {error}") from error
     try:

@@ -203,7 +203,7 @@ class Stack:
 
     def drop_scene(self, scene: SceneModel) -> None:
         """Put a scene into flight's folder as a payload would: whole, then renamed."""
-        write_whole(self.folder / "flight" / "scenes" / f"{scene.name}.txt", scene.text.strip("\n") + "\n")
+        write_whole(self.folder / "flight" / "scenes" / f"{scene.name}.txt", scene.file_text)
 
     # Inside.
 

@@ -18,6 +18,7 @@ from flight.inference.prompt import Prompt, PromptMaker
 from flight.inference.protocol import ChatMessage
 from flight.inference.settings import EngineSettings
 from flight.inference.thinking import ThinkingSplitter
+from flight.settings import ModelSettings
 from models.prompt import user_message
 
 
@@ -35,8 +36,10 @@ class BareAnswer:
 class BareLoop:
     """Answers greedily in this very process: decode, sample, compare with the end; no text, no sockets, no checks."""
 
-    def __init__(self, model: Path, *, threads: int, n_batch: int, n_ubatch: int) -> None:
+    def __init__(self, model: Path, *, threads: int) -> None:
+        """Batches are as large as flight's are by default."""
         binding.start()
+        n_batch, n_ubatch = ModelSettings().n_batch, ModelSettings().n_ubatch
         settings = EngineSettings(
             image=model,
             image_sha256="0" * 64,

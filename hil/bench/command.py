@@ -40,7 +40,10 @@ def inference(
 
 @app.command()
 def link(json: JsonOption = None) -> None:
-    """Frames with Reed-Solomon in batches of 64 and one by one, and CLTUs: Mbit/s."""
+    """Frames with Reed-Solomon in batches of 64 and one by one, and CLTUs: Mbit/s.
+
+    Example:  `orbitlm hil bench link --json link.json`
+    """
     _measure(json, link=_link())
 
 
@@ -50,7 +53,10 @@ def cycle(
     queries: Annotated[int, typer.Option("--queries", min=1, help="Queries measured, after one that warms up.")] = 20,
     json: JsonOption = None,
 ) -> None:
-    """What the house adds to a query, beside bits, light and the model: the median over cadet queries on `quiet`."""
+    """What the house adds to a query, beside bits, light and the model: the median over cadet queries on `quiet`.
+
+    Example:  `orbitlm hil bench cycle --queries 20 --json cycle.json`
+    """
     _measure(json, cycle=_cycle(model, queries))
 
 
@@ -59,7 +65,10 @@ def everything(
     model: ModelOption = None,
     json: JsonOption = None,
 ) -> None:
-    """All of the above, one after the other, with cadet (or `--model` for inference)."""
+    """All of the above, one after the other, with cadet (or `--model` for inference).
+
+    Example:  `orbitlm hil bench all --json bench.json`
+    """
     _measure(json, inference=_inference(model, 1), link=_link(), cycle=_cycle(None, 20))
 
 
@@ -68,7 +77,8 @@ def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
     console().print(f"measured on {machine()}", style="dim", highlight=False)
     found = {"schema": SCHEMA, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": facts(), **measured}
     if json is not None:
-        write_json(json, found)
+        with _sentences():
+            write_json(json, found)
     if not all(each.get("good", True) for each in measured.values()):
         raise typer.Exit(1)
 
@@ -77,7 +87,7 @@ def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
 def _sentences() -> Iterator[None]:
     try:
         yield
-    except HilError as error:
+    except (HilError, OSError) as error:
         typer.echo(f"orbitlm hil bench: {error}", err=True)
         raise typer.Exit(1) from error
 

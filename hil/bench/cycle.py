@@ -71,7 +71,7 @@ def run(model: Path | None = None, queries: int = QUERIES) -> list[Cycle]:
             tempfile.TemporaryDirectory(prefix="orbitlm-bench-") as folder,
             Stack(scenario, Path(folder) / "run", model=path, flight={"model": {"threads": 1}}) as stack,
             GroundClient(stack.api) as client,
-            BareLoop(path, threads=1, n_batch=512, n_ubatch=512) as bare,
+            BareLoop(path, threads=1) as bare,
         ):
             cycles = []
             for number in range(queries + 1):

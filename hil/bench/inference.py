@@ -33,7 +33,6 @@ GOAL_SMALL: Final = 0.80
 GOAL: Final = 0.97
 """Issue 2: least decode rate through flight, as a share of the bare loop's: cadet, and 0.6B at Q8_0."""
 
-_N_BATCH: Final = 512  # flight's default, and the bare loop must use the same
 _DEADLINE_S: Final = 1200.0
 
 
@@ -127,7 +126,7 @@ def run(model: Path | None = None, *, threads: int = 1, rounds: int = 0) -> Infe
     with (
         tempfile.TemporaryDirectory(prefix="orbitlm-bench-") as folder,
         Spacecraft(Path(folder), path, threads=threads, scenes=[scene for scene, _ in asked]) as craft,
-        BareLoop(craft.image, threads=threads, n_batch=_N_BATCH, n_ubatch=_N_BATCH) as bare,
+        BareLoop(craft.image, threads=threads) as bare,
     ):
         measured = []
         for turn in range(1 + (rounds or (8 if small else 6))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Options:
 def demo(options: Options, console: Console) -> bool:
     """Run the demo; whether every answer came back right and whole within the budget. HilError says what is wrong."""
     scenario = load_scenario(options.scenario)
+    if options.speed is not None and not math.isfinite(options.speed):
+        raise HilError(f"expected a number as --speed, found {options.speed}")
     if options.model is not None and not options.model.is_file():
         raise HilError(f"there is no model file {options.model}")
     questions = _questions(scenario, options)
@@ -126,10 +129,14 @@ def _questions(scenario: Scenario, options: Options) -> tuple[QuestionModel, ...
     if options.scene and options.scene not in {"latest", "housekeeping", *(scene.name for scene in scenario.scenes)}:
         known = ", ".join(["latest", "housekeeping", *(scene.name for scene in scenario.scenes)])
         raise HilError(f"expected one of the scenes {known}, found '{options.scene}'")
+    if not all(text.strip() for text in options.ask):
+        raise HilError("expected a question after --ask, found an empty one")
     if options.ask:
         return tuple(QuestionModel(ask=text, scene=options.scene) for text in options.ask)
     if options.scene:
         raise HilError("--scene says what --ask is about: give both")
+    if not scenario.questions and not options.serve:
+        raise HilError(f"the scenario {scenario.name} asks nothing: give --ask, or --serve to ask yourself")
     return scenario.questions
 
 

@@ -17,7 +17,7 @@ from hil.demo.rates import LONG_ANSWER, Rates
 from hil.demo.result import LEGS, Result
 from hil.demo.style import LEG_COLOURS, LEG_MEANING
 from hil.plan import GROUND_NODE, contact_plan
-from hil.scenario import Scenario
+from hil.scenario import Scenario, SceneModel
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
 
@@ -117,7 +117,7 @@ def _loses_contact(scenario: Scenario, result: Result) -> bool:
 
 def bytes_table(scenario: Scenario, results: Sequence[Result], link: Mapping[str, Any]) -> RenderableType:
     """What lies on board, beside what went up and came down."""
-    raw = {name: scene.raw_bytes for scene in scenario.scenes for name in (scene.name, _scene_hash(scene.text))}
+    raw = {name: scene.raw_bytes for scene in scenario.scenes for name in (scene.name, _scene_hash(scene))}
     table = Table(title="Bytes: what stays, what travels", title_justify="left", box=None, pad_edge=False)
     for name in ("question", "image on board", "scene on board", "up (CLTUs)", "down (packets)"):
         table.add_column(name, justify="left" if name == "question" else "right")
@@ -131,9 +131,9 @@ def bytes_table(scenario: Scenario, results: Sequence[Result], link: Mapping[str
     return table
 
 
-def _scene_hash(text: str) -> str:
+def _scene_hash(scene: SceneModel) -> str:
     """As the receipt has it, so that `latest` is known by its content."""
-    return hashlib.sha256((text.strip("\n") + "\n").encode()).hexdigest()
+    return hashlib.sha256(scene.file_text.encode()).hexdigest()
 
 
 def evidence(scenario: Scenario, *, seed: int, speed: float, machine: str, rates: Rates | None) -> list[str]:

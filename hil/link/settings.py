@@ -14,7 +14,7 @@ Address = tuple[str, int]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ClockSettings(_Section):
@@ -62,7 +62,7 @@ def load_settings(path: Path | None) -> EmulatorSettings:
     try:
         return EmulatorSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        raise LinkError(f"cannot read the configuration {path}: {error}") from error
+        raise LinkError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise LinkError(f"the configuration {path} is not TOML: {error}") from error
     except ValidationError as error:

@@ -35,7 +35,7 @@ def test_the_figures_are_of_the_whole_flight_process(model: Path) -> None:
 
 def test_an_answer_that_differs_ends_the_measurement(model: Path) -> None:
     """Rates of different work are not compared: here flight's receipt says one token less."""
-    with BareLoop(model, threads=1, n_batch=512, n_ubatch=512) as bare:
+    with BareLoop(model, threads=1) as bare:
         prompt = bare.prompt("", "Which vessels are dark?")
         alone = bare.answer(prompt, 20)
     good = {
@@ -52,7 +52,7 @@ def test_an_answer_that_differs_ends_the_measurement(model: Path) -> None:
 
 def test_the_bare_loop_repeats_itself(model: Path) -> None:
     """Bit-identical text on every run, or there is nothing to compare with."""
-    with BareLoop(model, threads=1, n_batch=512, n_ubatch=512) as bare:
+    with BareLoop(model, threads=1) as bare:
         prompt = bare.prompt("", "Which vessels are dark?")
         answers: list[BareAnswer] = [bare.answer(prompt, 20) for _ in range(3)]
     assert len({answer.sha256 for answer in answers}) == 1

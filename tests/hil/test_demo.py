@@ -1,5 +1,6 @@
 """The demo end to end: real processes, frames, link and answers, in all four scenarios."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import psutil
 import pytest
 
+from flight.integrity.image import image_dir
 from hil.files import read_json
 from hil.process import ManagedProcess, orbitlm, wait_for
 
@@ -37,6 +40,15 @@ def assert_contract(found: dict[str, Any], scenario: str) -> None:
     assert found["link"]["down"]["delivered"] > 0
     assert set(found["ports"]) >= {"api", "flight", "ground", "link_flight", "link_ground"}
     assert set(found["pids"]) >= {"flight", "core", "engine", "link", "ground"}
+
+
+def processes_of(out: Path) -> list[str]:
+    """Command lines of the processes that a demo started, as far as they still run."""
+    lines = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            lines.append(" ".join(process.cmdline()))
+    return [line for line in lines if f"{out}/run" in line]
 
 
 def test_two_minutes_is_enough_for_every_question(demo: Callable[..., Any]) -> None:
@@ -124,6 +136,8 @@ def test_a_demo_that_is_killed_ends_its_children(
     os.kill(second.process.pid, signal.SIGTERM)
     assert second.process.popen.wait(30) == 130
     assert "Traceback" not in second.printed()
+    wait_for(lambda: not processes_of(second.out), "the end of what it had started", 30)
+    assert not image_dir(second.out / "run" / "flight", None).exists()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +147,8 @@ def test_a_demo_that_is_killed_ends_its_children(
         (["--model", "/nowhere.gguf"], "there is no model file /nowhere.gguf"),
         (["--scene", "nowhere", "--ask", "?"], "expected one of the scenes latest, housekeeping"),
         (["--scene", "latest"], "give both"),
+        (["--ask", " "], "found an empty one"),
+        (["--speed", "inf"], "expected a number as --speed, found inf"),
     ],
 )
 def test_a_bad_argument_gets_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:

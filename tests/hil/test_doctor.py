@@ -33,13 +33,23 @@ def test_every_finding_that_is_bad_has_a_fix(monkeypatch: pytest.MonkeyPatch, tm
     assert done.output.count("FIX ") == len(findings)
 
 
-def test_a_taken_port_is_named() -> None:
+def test_a_taken_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that something holds is found, and only that one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held, socket.socket() as other:
         held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-        assert not doctor.is_free(port, socket.SOCK_DGRAM)
-    assert doctor.is_free(port, socket.SOCK_DGRAM)
+        other.bind(("127.0.0.1", 0))
+        port, free = held.getsockname()[1], other.getsockname()[1]
+        other.close()
+        monkeypatch.setattr(doctor, "LINK_PORTS", (port,))
+        monkeypatch.setattr(doctor, "API_PORT", free)
+        finding = doctor.ports()
+        assert (finding.good, finding.found) == (False, f"taken: UDP {port}")
+    assert doctor.ports().good
+
+
+def test_the_ports_that_are_looked_at_are_those_that_are_used_by_default() -> None:
+    """docs/contract.md §4 and §5."""
+    assert (list(doctor.LINK_PORTS), doctor.API_PORT) == ([10015, 10016, 10025, 10026], 8642)
 
 
 def test_this_machine_can_run_the_tests() -> None:

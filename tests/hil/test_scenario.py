@@ -128,6 +128,10 @@ def test_an_orbit_gives_contacts_and_a_light_time_that_changes(tmp_path: Path) -
             ("[uplink]", "[[questions]]\nask='?'\nscene='nowhere'\n[uplink]"),
             "names the scene 'nowhere', which is not there",
         ),
+        (("budget_s = 60.0", "budget_s = 60.0\nspeed = inf"), "wrong at speed"),
+        (("[uplink]", "[[scenes]]\nname='x'\ntext=' \\u0007'\n[uplink]".replace("'", '"')), "unprintable character"),
+        (("[uplink]", f"[[scenes]]\nname='x'\ntext='{'y' * 5000}'\n[uplink]"), "at most 4096 bytes"),
+        (("[uplink]", f"[[scenes]]\nname='{'x' * 33}'\ntext='y'\n[uplink]"), "wrong at scenes.0.name"),
         (("name =", "name"), "is not TOML"),
     ],
 )
