@@ -31,7 +31,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except ModelsError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"orbitlm models: {error}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -70,7 +70,9 @@ def list_models(
 @app.command()
 def info(
     model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],
-    context: Annotated[int, typer.Option("--context", help="Context length in tokens; 0 = 4096 or what it has.")] = 0,
+    context: Annotated[
+        int, typer.Option("--context", min=0, help="Context length in tokens; 0 = 4096 or what it has.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a model file is, what memory it needs, and whether this board can take it.
@@ -181,7 +183,7 @@ def random_model(
 
 @app.command()
 def corpus(
-    count: Annotated[int, typer.Option("--count", help="How many samples.")] = 5,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many samples.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Seed.")] = 1,
     held: Annotated[bool, typer.Option("--held", help="Evaluation cases instead of training conversations.")] = False,
 ) -> None:
@@ -209,7 +211,7 @@ def train(
         float, typer.Option("--minutes", help="Minutes of work in all; the rates fall to their end.")
     ] = 75,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights and of the corpus.")] = 1,
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Train cadet from nothing, or go on from the run's checkpoint. Needs the `train` extra (PyTorch).
 
@@ -273,10 +275,10 @@ def figure(
 @app.command("eval")
 def evaluate_model(
     model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],
-    items: Annotated[int, typer.Option("--items", help="How many held-out questions.")] = 700,
+    items: Annotated[int, typer.Option("--items", min=1, help="How many held-out questions.")] = 700,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the questions.")] = 1,
     tasks: Annotated[bool, typer.Option("--tasks", help="Also a row for each task.")] = False,
-    wrong: Annotated[int, typer.Option("--wrong", help="Print so many wrong answers.")] = 0,
+    wrong: Annotated[int, typer.Option("--wrong", min=0, help="Print so many wrong answers.")] = 0,
     out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
 ) -> None:
     """Ask a model held-out questions through llama.cpp and print its accuracy by family.
