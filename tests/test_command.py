@@ -3,7 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from orbitlm import GROUPS
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +37,22 @@ def test_help_names_every_group_without_importing_any() -> None:
     shown = orbitlm("--help", hide="flight.cli ground.cli hil.cli models.cli")
     assert shown.returncode == 0, shown.stderr
     assert all(f"│ {group} " in shown.stdout for group in ("flight", "ground", "hil", "models"))
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Path and help of every command below a group."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{path} {name}")
+    if not hasattr(command, "commands"):
+        yield path, command.help or ""
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_command_explains_itself_with_an_example(group: str) -> None:
+    """So that `--help` is enough to begin."""
+    found = dict(commands(typer.main.get_command(import_module(f"{group}.cli").app), group))
+    assert found
+    assert [path for path, told in found.items() if "Example" not in told or "`" not in told] == []
 
 
 def test_version_names_package_llama_cpp_and_dictionary() -> None:
