@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ground.legs import ENDS, Leg
+from spacelink import DICTIONARY
 
 SHOWN = (Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.DELIVERED)
 """Legs drawn for every query; the others when they happened."""
@@ -140,7 +141,8 @@ def telemetry_table(latest: list[dict[str, Any]]) -> None:
     """The newest value of each channel."""
     table = Table("channel", "value", "unit", "state", "at", "", box=None, header_style="dim")
     for each in latest:
-        value = each["text"] if each["value"] is None else f"{each['value']:g}"
+        channel = DICTIONARY.channels[each["channel"]]
+        value = each["text"] if each["value"] is None else f"{each['value']:.{channel.decimals}f}"
         state = Text(each["limit"], style=STATE.get(each["limit"], "green"))
         table.add_row(each["channel"], value or "—", each["unit"], state, clock(each["time"]), each["title"])
     Console().print(table)

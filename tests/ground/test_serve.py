@@ -77,7 +77,7 @@ def test_sigterm_ends_it_cleanly_with_a_stream_open(station: StationProcess) -> 
         stream = client.stream("/api/stream")
         next(stream)
         assert station.end() == 0
-        assert list(stream) is not None
+        list(stream)  # the stream ends, too, and raises nothing
     assert sorted(path.name for path in station.data.iterdir()) == ["archive.sqlite", "lock"]
 
 
