@@ -18,10 +18,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from flight.supervisor.premises import in_use
 from hil.errors import StackError
 from hil.files import read_json, toml_text, write_whole
 from hil.plan import contact_plan
@@ -36,6 +38,8 @@ MARK = ".orbitlm-run"
 """Says that a folder was made by a stack, so that the next one may clear it."""
 START_S = 90.0
 """Longest time for a process to become ready (loading a large model from a cold disk)."""
+ENDING_S = 15.0
+"""Longest time for the processes of a run that was killed to end: flight's `grace_s` and room to spare."""
 LEAD_S = 6.0
 """Real seconds between the start and the epoch where a scenario's clock matters (its first contact comes later)."""
 
@@ -228,9 +232,18 @@ class Stack:
         if self.folder.exists():
             if any(self.folder.iterdir()) and not (self.folder / MARK).exists():
                 raise StackError(f"{self.folder} holds files that no stack has made: name another folder, or empty it")
+            for name in ("flight", "ground"):
+                # After a SIGKILL of the bench its processes need a moment to end; flight frees its shared memory by
+                # the name of its folder, and must not meet the image of the next one there.
+                what = f"the end of the {name} process that still works in {self.folder / name}"
+                wait_for(partial(self._is_left, self.folder / name), what, ENDING_S)
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         (self.folder / MARK).touch()
+
+    @staticmethod
+    def _is_left(data: Path) -> bool:
+        return not in_use(data)
 
     def _write_configurations(self) -> None:
         ports, scenario = self.ports, self.scenario

@@ -1,5 +1,6 @@
 """The stack's own folder, configurations and settings."""
 
+import fcntl
 import tomllib
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def test_a_folder_of_an_earlier_run_is_cleared(tmp_path: Path) -> None:
     written(tmp_path)
     assert not (tmp_path / "old").exists()
     assert (tmp_path / MARK).exists()
+
+
+@pytest.mark.parametrize("name", ["flight", "ground"])
+def test_a_folder_in_which_a_process_still_works_is_left_alone(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bench was killed and started again at once: the old processes end first, or the new run does not begin."""
+    monkeypatch.setattr("hil.stack.ENDING_S", 0.1)
+    written(tmp_path)
+    (tmp_path / name).mkdir(exist_ok=True)
+    with (tmp_path / name / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StackError, match=f"the end of the {name} process"):
+            written(tmp_path)
+        assert (tmp_path / name / "lock").exists()
+    written(tmp_path)
+    assert not (tmp_path / name / "lock").exists()
 
 
 def test_the_configurations_fit_together_and_are_what_each_process_reads(tmp_path: Path) -> None:
