@@ -21,10 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("--control-fd", "--parent", "--engine-fd", "--link-fd"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--settings", required=True)
+    parser.add_argument("--log-level", default="INFO")
     given = parser.parse_args(arguments)
     if not die_with_parent(given.parent):
         return 1
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = FlightSettings.from_child_json(given.settings)
     control = ControlChannel.from_fd(given.control_fd)
     control.send({"beat": 0, "phase": "loading"})

@@ -7,6 +7,7 @@ promises is safe; before that it may raise `Refused`, and nothing has happened.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -15,6 +16,8 @@ from flight.core.reporter import Reporter
 from flight.errors import FlightError
 from spacelink import Command, PacketRefused, unpack_command
 from spacelink.uplink import UplinkReceiver
+
+LOG = logging.getLogger("flight.core")
 
 
 class Refused(FlightError):  # noqa: N818 - named as service 1 says it
@@ -81,6 +84,7 @@ class Commander:
         }
 
     def _execute(self, command: Command, now: Moment) -> None:
+        LOG.debug("command %s", command.name)
         handler = self._handlers.get(command.name)
         if handler is None:
             self._refuse(command.request_id, command.name, "unknown_command", "no handler on board", now)

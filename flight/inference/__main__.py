@@ -27,10 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
     parser.add_argument("--core-address", required=True, help="Unix socket of core: a path, or @NAME")
     parser.add_argument("--settings", required=True, help="EngineSettings as JSON")
+    parser.add_argument("--log-level", default="INFO")
     given = parser.parse_args(arguments)
     if not die_with_parent(given.parent):
         return LEFT
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = EngineSettings.model_validate_json(given.settings)
     except ValidationError as error:

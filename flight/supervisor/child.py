@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flight.control import ControlChannel
+from flight.supervisor.log import level
 from flight.supervisor.restarts import Restarts
 from flight.supervisor.vital import Limits, Vital
 
@@ -67,7 +68,8 @@ class Child:
             # -P, and our own root on the path: a folder that happens to be called `flight` where we were started (the
             # data directory, say) must not be taken for the package.
             command = [sys.executable, "-P", "-X", "faulthandler", "-m", self._module]
-            command += ["--control-fd", str(theirs.fileno()), "--parent", str(os.getpid()), *self._arguments()]
+            command += ["--control-fd", str(theirs.fileno()), "--parent", str(os.getpid()), "--log-level", level()]
+            command += self._arguments()
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

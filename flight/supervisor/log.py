@@ -22,10 +22,15 @@ class _TextOverBytes:
         """Nothing is buffered."""
 
 
+def level() -> str:
+    """The level of the whole log: INFO, or more where `orbitlm --log-level debug` asks for it; it never says less."""
+    return logging.getLevelName(min(logging.INFO, logging.getLogger().getEffectiveLevel()))
+
+
 def log_to(logger: logging.Logger, file: IO[bytes]) -> None:
     """Let a logger write into the log file, and nowhere else."""
     handler = logging.StreamHandler(_TextOverBytes(file))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level())
     logger.propagate = False

@@ -45,6 +45,7 @@ class Flight:
         self.out = self.err = ""
         self.cwd: Path | None = None
         self.flags: tuple[str, ...] = ()
+        self.words: tuple[str, ...] = ("flight",)
 
     def start(self, client: Client | None = None) -> Mapping[str, Any]:
         """Start and wait until it is up; returns `ready.json`."""
@@ -65,7 +66,7 @@ class Flight:
         with contextlib.suppress(FileNotFoundError):
             (self.data / "ready.json").unlink()
         self.process = subprocess.Popen(
-            [sys.executable, *self.flags, "-m", "flight", "run", "--config", str(config)],
+            [sys.executable, *self.flags, "-m", *self.words, "run", "--config", str(config)],
             cwd=self.cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

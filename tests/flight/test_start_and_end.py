@@ -198,6 +198,21 @@ def test_ctrl_c_in_a_terminal_reaches_only_the_supervisor(flight: Callable[..., 
 
 
 @pytest.mark.slow
+def test_the_log_level_reaches_all_of_the_log(flight: Callable[..., Flight], client: Client) -> None:
+    """`orbitlm --log-level debug`: core, a process of its own, says more than it does without."""
+    told = {}
+    for name, words in (("quiet", ("flight",)), ("loud", ("orbitlm", "--log-level", "debug", "flight"))):
+        process = flight(name)
+        process.words = words
+        process.start(client)
+        client.command("core.noop")
+        client.await_event("core.noop", len(client.reports))
+        assert process.stop() == 0
+        told[name] = "DEBUG flight.core command core.noop" in process.log()
+    assert told == {"quiet": False, "loud": True}
+
+
+@pytest.mark.slow
 def test_the_supervisor_loads_no_numerics(flight: Callable[..., Flight], client: Client) -> None:
     """What keeps the others alive has nothing of numpy, llama.cpp or the link in its memory."""
     code = (
