@@ -174,7 +174,9 @@ def random_channel(rng: random.Random, kind: ChannelKind, margin: bool = True) -
     elif side < 0.35:
         value = rng.uniform(high + least + step, high + reach + least + step)
     else:
-        value = rng.uniform(low + least, high - least)
+        # Nothing lies below a low limit of zero, so values next to it are no close call: an idle board has many.
+        nearest = low + (least if can_be_low else 0.0)
+        value = rng.uniform(nearest, high - least if rng.random() < 0.75 else low + 0.2 * (high - low))
     if kind.unit == "%":
         value = min(value, 100.0)
     now = Decimal(round(value / step)).scaleb(-places)
