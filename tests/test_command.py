@@ -79,3 +79,34 @@ def test_an_unknown_log_level_is_refused_with_those_that_exist() -> None:
     assert refused.returncode == 2
     assert "debug, info, warning or error" in refused.stderr
     assert "loud" in refused.stderr
+
+
+FLIGHT_ONLY = "llama_cpp psutil crc32c xxhash jinja2"
+GROUND_ONLY = "fastapi starlette uvicorn sqlalchemy httpx"
+BENCH_ONLY = "matplotlib sgp4 gguf tokenizers torch hil"
+
+
+@pytest.mark.parametrize(
+    ("package", "lacks"),
+    [
+        ("flight", f"ground {GROUND_ONLY} {BENCH_ONLY}"),
+        ("ground", f"flight {FLIGHT_ONLY} {BENCH_ONLY}"),
+        ("spacelink", f"flight ground models typer rich {FLIGHT_ONLY} {GROUND_ONLY} {BENCH_ONLY}"),
+    ],
+)
+def test_every_module_loads_with_what_its_own_install_brings(package: str, lacks: str) -> None:
+    """The board has no ground and no bench, the laptop of a ground station no llama.cpp."""
+    script = (
+        f"import importlib, pkgutil, sys; sys.modules.update({{name: None for name in {lacks.split()!r}}})\n"
+        f"import {package}\n"
+        f"names = [one.name for one in pkgutil.walk_packages({package}.__path__, '{package}.')]\n"
+        "for name in names:\n"
+        "    if not name.endswith('__main__'):\n"
+        "        importlib.import_module(name)\n"
+        "print(len(names))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
