@@ -69,7 +69,6 @@ def root(
 def mount(wanted: str | None) -> None:
     """Add the groups to the command; only the wanted one is imported, since a flight install lacks the others."""
     for name, summary in GROUPS.items():
-        group = typer.Typer(help=summary)
         if name == wanted:
             try:
                 group = importlib.import_module(f"{name}.cli").app
@@ -80,7 +79,9 @@ def mount(wanted: str | None) -> None:
                     err=True,
                 )
                 raise SystemExit(1) from None
-        app.add_typer(group, name=name, help=summary)
+            app.add_typer(group, name=name)  # with its own help, which has examples
+        else:
+            app.add_typer(typer.Typer(), name=name, help=summary)
 
 
 def main() -> None:

@@ -9,12 +9,7 @@ import typer
 
 from flight.errors import FlightError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="What flies: supervisor, core and engine.",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="The settings of flight: write all defaults, show those in force.")
 app.add_typer(config_app, name="config")
 

@@ -1,6 +1,7 @@
 """The `orbitlm` command as a person meets it: its groups, its versions, its refusals."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,6 +54,14 @@ def test_every_command_explains_itself_with_an_example(group: str) -> None:
     found = dict(commands(typer.main.get_command(import_module(f"{group}.cli").app), group))
     assert found
     assert [path for path, told in found.items() if "Example" not in told or "`" not in told] == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_groups_help_begins_with_examples(group: str) -> None:
+    """The same under `orbitlm` as under `python -m`."""
+    shown = orbitlm(group, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(rf"(Try|Start) it: +orbitlm {group} \w+", shown.stdout), shown.stdout
 
 
 def test_version_names_package_llama_cpp_and_dictionary() -> None:
