@@ -24,6 +24,11 @@ def clock(iso: str | None) -> str:
     return f"{iso[11:19]}Z" if iso else "—"
 
 
+def day(iso: str | None) -> str:
+    """Month, day and time of day: contacts lie further apart than queries."""
+    return f"{iso[5:10]} {clock(iso)}" if iso else "—"
+
+
 def legs_line(query: dict[str, Any]) -> Text:
     """One line: what has evidence is solid, what has none is dim."""
     line = Text()
@@ -117,10 +122,10 @@ def queries_table(queries: list[dict[str, Any]]) -> None:
 
 def passes_table(passes: list[dict[str, Any]]) -> None:
     """All contacts."""
-    table = Table("state", "AOS", "LOS", "light time", "commands", "packets", "delivered", box=None, header_style="dim")
+    table = Table("state", "AOS", "LOS", "light", "commands", "packets", "delivered", box=None, header_style="dim")
     for each in passes:
         table.add_row(
-            each["state"], each["aos"], each["los"] or "—", f"{each['owlt_s'] * 1000:.1f} ms",
+            each["state"], day(each["aos"]), day(each["los"]), f"{each['owlt_s'] * 1000:.1f} ms",
             str(each["commands"]), str(each["packets"]), str(each["delivered"]),
         )  # fmt: skip
     Console().print(table)
