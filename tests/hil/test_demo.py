@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from flight.integrity.image import image_dir
+from ground.client import GroundClient
 from hil.files import read_json
 from hil.process import ManagedProcess, orbitlm, wait_for
+from hil.scenario import FOLDER
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +109,13 @@ def test_serve_stays_up_for_people_and_programs_and_ctrl_c_leaves_nothing(
     assert whole.choices[0].finish_reason == "stop"
     assert whole.usage.completion_tokens > 0
 
-    found = run.wait(lambda found: len(found["queries"]) == 3, "the openai client's queries")
+    with GroundClient(up["api"]) as ground:
+        live = ground.ask("Is everything within limits?", scene="housekeeping").wait(60)
+    assert "Out " in live.answer
+
+    found = run.wait(lambda found: len(found["queries"]) == 4, "the queries that were asked of the API")
     assert_contract(found, "quiet")
-    assert {query["answer"] for query in found["queries"]} == {served["queries"][0]["answer"], text}
+    assert {query["answer"] for query in found["queries"]} == {served["queries"][0]["answer"], text, live.answer}
 
     run.process.popen.send_signal(signal.SIGINT)
     assert run.process.popen.wait(30) == 0, run.process.tail()
@@ -157,6 +163,16 @@ def test_a_bad_argument_gets_one_sentence(arguments: list[str], sentence: str, t
     assert process.popen.wait(60) == 1
     assert sentence in " ".join(process.tail().split())
     assert "Traceback" not in process.tail()
+
+
+def test_a_scenario_that_asks_nothing_is_no_success(tmp_path: Path) -> None:
+    """Nothing asked, nothing answered: that must not look like every answer being right."""
+    silent = tmp_path / "silent.toml"
+    silent.write_text((FOLDER / "quiet.toml").read_text().partition("[[questions]]")[0])
+    arguments = ["hil", "demo", "--out", str(tmp_path / "out"), "--scenario", str(silent)]
+    process = ManagedProcess("demo", orbitlm(*arguments), tmp_path / "log.txt")
+    assert process.popen.wait(60) == 1
+    assert "asks nothing" in process.tail()
 
 
 def test_what_a_child_refuses_is_said_in_its_own_sentence(demo: Callable[..., Any], tmp_path: Path) -> None:
