@@ -86,6 +86,17 @@ def bind_link(settings: FlightSettings) -> socket.socket:
     return sock
 
 
+def check_peer(settings: FlightSettings, link: socket.socket) -> None:
+    """Raise `SettingsRefused` when telemetry has nowhere to go: the link's peer is none that `link` can send to."""
+    host, port = split_address(settings.link.peer, "link.peer")
+    try:
+        socket.getaddrinfo(host, port, link.family, socket.SOCK_DGRAM)
+    except socket.gaierror as error:
+        raise SettingsRefused(
+            f"Setting link.peer: {settings.link.bind} cannot send to the host {host!r} ({error.strerror})."
+        ) from error
+
+
 def listen_for_engine() -> tuple[socket.socket, str]:
     """The listening socket that core inherits, and its address `@NAME` in Linux's abstract namespace (unix(7))."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -72,6 +72,7 @@ class Supervisor:
                 self._log = stack.enter_context(premises.open_log(self._data))
                 log_to(LOG, self._log)
                 link = stack.enter_context(premises.bind_link(self._settings))
+                premises.check_peer(self._settings, link)
                 listener, address = premises.listen_for_engine()
                 stack.enter_context(listener)
                 self._link_address = link.getsockname()[:2]

@@ -68,6 +68,11 @@ class TestRefusedStarts:
         allowed = run("config", "show", "--insecure-link", environment=environment)
         assert allowed.returncode == 0
 
+    def test_peer_out_of_reach(self, tmp_path: Path) -> None:
+        """A socket of one kind of address cannot send to the other; the same for a host that nobody knows."""
+        environment = {"ORBITLM_FLIGHT_LINK__BIND": "127.0.0.1:0", "ORBITLM_FLIGHT_LINK__PEER": "[::1]:10015"}
+        assert "link.peer" in one_sentence(run("run", "--data", str(tmp_path / "d"), environment=environment))
+
     def test_missing_model(self, tmp_path: Path) -> None:
         said = one_sentence(run("run", "--data", str(tmp_path / "d"), "--model", str(tmp_path / "none.gguf")))
         assert "no model file" in said
