@@ -151,7 +151,7 @@ class Trainer:
         """Take steps until the time is spent; a checkpoint every few minutes and at the end."""
         log = (self.folder / "log.jsonl").open("a", encoding="utf-8")
         before = saved = time.monotonic()
-        recent, counted, since = 0.0, 0, self.worked
+        recent, counted, taken, since = 0.0, 0, 0, self.worked
         for batch in self._stream():
             factor = schedule(self.progress, self.steps, self.plan)
             for optimizer, rate in ((self.muon, self.plan.muon_rate), (self.adam, self.plan.adam_rate)):
@@ -169,14 +169,15 @@ class Trainer:
             self.steps += 1
             counted += len(batch.tokens) * len(batch.tokens[0])
             recent += loss.item()
+            taken += 1
             if self.steps % 20 == 0:
                 self.tokens += counted
                 rate = counted / max(self.worked - since, 1e-9)
-                step = Step(self.steps, self.worked / 60, self.tokens, recent / 20, rate)
+                step = Step(self.steps, self.worked / 60, self.tokens, recent / taken, rate)
                 log.write(json.dumps(asdict(step)) + "\n")
                 log.flush()
                 report(step)
-                recent, counted, since = 0.0, 0, self.worked
+                recent, counted, taken, since = 0.0, 0, 0, self.worked
             if now - saved > self.plan.checkpoint_s:
                 self.save()
                 saved = now
