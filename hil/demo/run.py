@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 """Real seconds between two looks at the queries."""
+SERVE_TICK_S = 0.5
+"""The same while people ask: the list of all queries is long, and nobody watches this screen."""
 PATIENCE = 2.0
 """A query is given up after this many budgets."""
 
@@ -71,7 +73,7 @@ class Run:
                     if self.results[-1].ended:
                         self.ended(self)
             self.step()
-            time.sleep(TICK_S)
+            time.sleep(SERVE_TICK_S)
 
     def step(self) -> None:
         """One look: scenes due, questions due, and news of every query on its way."""
