@@ -119,6 +119,14 @@ def demo(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result here too.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Leave everything running until Ctrl-C.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the API and the page; 0 takes a free one. Default: ground's usual one under --serve, if it is free.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for JSON, figure, log and data.")] = Path("out/demo"),
 ) -> None:
     """Ask a language model behind a space link, and show every leg of the way.
@@ -131,7 +139,7 @@ def demo(
     from hil.demo.command import Options
     from hil.demo.command import demo as run_demo
 
-    options = Options(scenario, speed, seed, tuple(ask or ()), scene, model, json, serve, out)
+    options = Options(scenario, speed, seed, tuple(ask or ()), scene, model, json, serve, port, out)
     with sentences():
         try:
             good = run_demo(options, console())

@@ -40,6 +40,7 @@ class Options:
     model: Path | None = None
     json: Path | None = None
     serve: bool = False
+    port: int | None = None
     out: Path = Path("out/demo")
 
 
@@ -58,8 +59,7 @@ def demo(options: Options, console: Console) -> bool:
             seed=options.seed,
             speed=options.speed,
             model=options.model,
-            # The usual address where people look for it, and nobody else has it.
-            api_port=API_PORT if options.serve and is_free(API_PORT) else 0,
+            api_port=_api_port(options),
         )
         with _log_to(options.out / "demo.log"), contextlib.ExitStack() as open_now:
             with console.status(f"Starting flight, link and ground: {scenario.title}"):
@@ -69,6 +69,13 @@ def demo(options: Options, console: Console) -> bool:
             except GroundError as error:
                 stack.check()  # if ground has ended, its log says more
                 raise HilError(str(error)) from error
+
+
+def _api_port(options: Options) -> int:
+    """The port that was asked for; else the usual one where people look for it and nobody has it; 0 for any."""
+    if options.port is not None:
+        return options.port
+    return API_PORT if options.serve and is_free(API_PORT) else 0
 
 
 def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, console: Console) -> bool:

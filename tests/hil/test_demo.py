@@ -14,6 +14,7 @@ import pytest
 from flight.integrity.image import image_dir
 from ground.client import GroundClient
 from hil.files import read_json
+from hil.ports import Ports
 from hil.process import ManagedProcess, orbitlm, wait_for
 from hil.scenario import FOLDER
 
@@ -90,8 +91,10 @@ def test_serve_stays_up_for_people_and_programs_and_ctrl_c_leaves_nothing(
     """The JSON comes as soon as the system is up; the unmodified openai client gets an answer from orbit, streaming and
     not; its queries join the JSON; SIGINT ends all processes, frees shared memory, and the exit code is 0.
     """
-    run = demo("--scenario", "quiet", "--serve")
+    port = Ports.free().api
+    run = demo("--scenario", "quiet", "--serve", "--port", str(port))
     up = run.wait(lambda found: found.get("schema"), "the JSON")
+    assert up["ports"]["api"] == port
     assert up["pids"]["engine"] > 0
     served = run.wait(lambda found: found["queries"], "the scenario's answer")
     image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
@@ -129,7 +132,7 @@ def test_a_demo_that_is_killed_ends_its_children(
 
     The JSON is there before any query: this one waits for AOS.
     """
-    run = demo("--scenario", "one-pass", "--serve")
+    run = demo("--scenario", "one-pass", "--serve", "--port", "0")
     found = run.wait(lambda found: found.get("schema"), "the JSON")
     assert (found["queries"], found["ok"]) == ([], False)
     image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
