@@ -124,7 +124,7 @@ def demo(
         typer.Option(
             min=0,
             max=65535,
-            help="Port of the API and the page; 0 takes a free one. Default: ground's usual one under --serve, if it is free.",
+            help="Port of API and page; 0: any free one. Default: ground's usual one under --serve, if it is free.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for JSON, figure, log and data.")] = Path("out/demo"),
