@@ -112,10 +112,10 @@ def fetch(
 
 
 @app.command()
-def verify(model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A fetched model.")]) -> None:
+def verify(model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model that is here.")]) -> None:
     """Compare a model file with its pinned SHA-256.
 
-    Example:  `orbitlm models verify qwen3-0.6b`
+    Example:  `orbitlm models verify cadet`
     """
     from models.fetch import verify as verify_model
     from models.show import byte_progress

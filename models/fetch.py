@@ -147,5 +147,8 @@ def verify(path: Path, progress: Progress | None = None) -> str:
     if not pin.exists():
         raise ModelFileError(f"{path.name} has no pinned SHA-256 ({pin.name}) to be compared with; it is {actual}.")
     if pin.read_text(encoding="ascii").split()[0] != actual:
-        raise ModelFileError(f"{path.name} is damaged: its SHA-256 {actual} is not the pinned one; fetch it again.")
+        raise ModelFileError(
+            f"{path.name} is damaged: its SHA-256 {actual} is not the pinned one; "
+            "fetch it again, or install OrbitLM again if it came with it."
+        )
     return actual

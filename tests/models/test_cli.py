@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from models import cadet_path
 from models.cli import app
+from models.fetch import pin_path
 
 COMMANDS = ("list", "info", "fetch", "verify", "random", "corpus", "train", "convert", "eval", "figure")
 
@@ -59,6 +61,26 @@ def test_a_bad_argument_gets_one_sentence(words: tuple[str, ...], sentence: str)
     code, text = run(*words)
     assert code == 1
     assert sentence in text.replace("\n", " ")
+
+
+def test_cadet_is_the_file_that_its_pin_names() -> None:
+    code, text = run("verify", "cadet")
+    assert code == 0, text
+    assert pin_path(cadet_path()).read_text(encoding="ascii").split()[0] in text.replace("\n", "")
+
+
+def test_one_flipped_byte_of_cadet_is_told_in_one_sentence(tmp_path: Path) -> None:
+    copy = tmp_path / cadet_path().name
+    content = bytearray(cadet_path().read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    pin_path(copy).write_bytes(pin_path(cadet_path()).read_bytes())
+    code, text = run("verify", str(copy))
+    assert code == 1
+    assert f"orbitlm models: {copy.name} is damaged" in text
+    assert "Traceback" not in text
+    copy.write_bytes(cadet_path().read_bytes())
+    assert run("verify", str(copy))[0] == 0
 
 
 def test_corpus_prints_conversations_and_cases() -> None:
