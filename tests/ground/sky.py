@@ -16,11 +16,16 @@ from ground.settings import StationSettings
 from ground.station.contacts import Contacts
 from ground.station.station import Station
 from ground.station.timing import Timing
-from spacelink import ContactPlan
+from spacelink import Contact, ContactPlan
 from tests.ground.double import Spacecraft
 
 Fate = Literal["good", "lost", "doubled", "late"]
 EPOCH = 1_795_000_000.0
+
+
+def plan(*windows: tuple[float, float]) -> ContactPlan:
+    """Contacts from and to these seconds of simulated time."""
+    return ContactPlan(tuple(Contact(n, 1, 2, a, b, 64_000, 0.01) for n, (a, b) in enumerate(windows)), EPOCH)
 
 
 class Sky:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ground.api.view import query_view
-from ground.archive.rows import row_of
 from ground.legs import Leg, Verdict
-from ground.record import Record
 from ground.station.station import Station
-from spacelink import DICTIONARY, Contact, ContactPlan, pack_report
-from spacelink.fields import INTEGERS, Field
-from spacelink.packets import build_telemetry
 from tests.ground.double import plain_answer
-from tests.ground.sky import EPOCH, Sky
+from tests.ground.sky import EPOCH, Sky, plan
 
 FATES = st.lists(st.sampled_from(["good", "good", "lost", "doubled", "late"]), max_size=120)
-
-
-def plan(*windows: tuple[float, float]) -> ContactPlan:
-    return ContactPlan(tuple(Contact(n, 1, 2, a, b, 64_000, 0.01) for n, (a, b) in enumerate(windows)), EPOCH)
 
 
 def test_a_question_goes_through_its_legs_and_is_delivered_whole() -> None:
@@ -90,59 +76,6 @@ def test_nothing_is_sent_before_aos() -> None:
     assert record.leg is Leg.DELIVERED
 
 
-def test_a_refusal_ends_the_query_with_its_reason() -> None:
-    """(1,2) is REJECTED with the name of the reason."""
-    sky = Sky()
-    sky.craft.refuse = "safe_mode"
-    record = sky.ask()
-    sky.run()
-    assert (record.leg, record.reason, record.closed) == (Leg.REJECTED, "safe_mode", True)
-
-
-def test_a_late_refusal_of_one_repeat_does_not_undo_the_acceptance_of_another() -> None:
-    """The queue was full for the first repeat and free for the second; the refusal comes late."""
-    sky = Sky(down=["late"])
-    sky.craft.refuse = "queue_full"
-    record = sky.ask()
-    sky.run(0.5)
-    sky.craft.refuse = ""
-    sky.run()
-    assert record.leg is Leg.DELIVERED
-
-
-@pytest.mark.parametrize("lost", [0, 1])
-def test_an_acceptance_after_a_refusal_revives_the_query(lost: int) -> None:
-    """The queue was full for the first repeat and free for the second; the answer is fetched all the same.
-
-    Also when the acceptance itself is lost: the station asks once more before it lets a refused query go.
-    """
-    sky = Sky()
-    sky.run(1.0)
-    sky.craft.refuse = "queue_full"
-    sky._fates["down"] = iter(["late"] + ["lost"] * lost * 4)
-    record = sky.ask()
-    sky.run(0.5)
-    sky.craft.refuse = ""
-    sky.craft.prefill_s = 10.0
-    sky.run(2.3)
-    assert record.leg is (Leg.REJECTED if lost else Leg.PREFILL)
-    assert record.uplinks >= 2
-    sky.run()
-    assert record.leg is Leg.DELIVERED
-    assert record.closed
-
-
-def test_a_failure_on_board_ends_the_query_with_its_reason_and_frees_it() -> None:
-    """(1,8) and the receipt: FAILED(reason), and the spacecraft may forget it."""
-    sky = Sky()
-    sky.craft.fail = "engine_failed"
-    record = sky.ask()
-    sky.run()
-    assert (record.leg, record.reason, record.closed) == (Leg.FAILED, "engine_failed", True)
-    assert record.receipt is not None
-    assert not sky.craft.queries
-
-
 def test_the_thinking_text_is_kept_apart() -> None:
     """Both texts must be whole before the query is delivered."""
     sky = Sky(down=["good"] * 5 + ["lost"] * 2)
@@ -180,16 +113,6 @@ def test_a_spacecraft_that_lost_its_journal_is_asked_again() -> None:
     assert record.uplinks == 2
 
 
-def test_a_receipt_for_another_question_is_never_delivered() -> None:
-    """The question's hash in the receipt is compared, not only the answer's."""
-    sky = Sky()
-    record = sky.ask()
-    sky.run(5.0, until=lambda: bool(sky.craft.queries))
-    sky.craft.queries[record.query_id].args = {**sky.craft.queries[record.query_id].args, "question": b"another"}
-    sky.run()
-    assert (record.leg, record.reason) == (Leg.FAILED, "question_hash_mismatch")
-
-
 def test_an_answer_that_does_not_fit_its_hash_is_never_delivered() -> None:
     """A text that was changed under a right CRC is fetched again until it fits."""
     sky = Sky()
@@ -208,75 +131,6 @@ def test_an_answer_that_does_not_fit_its_hash_is_never_delivered() -> None:
     assert len(spoilt) == 3
     assert record.leg is Leg.DELIVERED
     assert record.answer.encode() == plain_answer(b"Which vessels are dark?")
-
-
-def test_a_cancelled_query_that_never_left_ends_on_the_ground() -> None:
-    """Out of contact, nothing need be sent to cancel what was never sent."""
-    sky = Sky(plan=plan((60.0, 120.0)))
-    record = sky.ask()
-    sky.run(1.0)
-    assert sky.station.cancel(record.query_id, sky.now)
-    sky.run(1.0)
-    assert (record.leg, record.uplinks, record.closed) == (Leg.CANCELLED, 0, True)
-
-
-@pytest.mark.parametrize("lost", [0, 1, 2, 3])
-def test_cancel_stops_a_running_query_on_board(lost: int) -> None:
-    """The cancel is repeated until it is answered, and the receipt says how it ended."""
-    sky = Sky()
-    sky.craft.prefill_s = 60.0
-    record = sky.ask()
-    sky.run(5.0)
-    sky._fates["up"] = iter(["lost"] * lost)
-    assert sky.station.cancel(record.query_id, sky.now)
-    sky.run()
-    assert (record.leg, record.closed) == (Leg.CANCELLED, True)
-    assert record.receipt is not None
-    assert record.receipt["outcome"] == "cancelled"
-
-
-def test_cancelling_a_question_that_the_spacecraft_never_heard_ends_it() -> None:
-    """The question was lost on its way: the refusal of the cancel says so."""
-    sky = Sky(up=["good", "good", "lost", "lost"])
-    sky.run(1.0)
-    sky._fates["up"] = iter(["lost"])
-    record = sky.ask()
-    sky.run(0.2)
-    assert record.uplinks == 1
-    sky.station.cancel(record.query_id, sky.now)
-    sky.run()
-    assert (record.leg, record.reason) == (Leg.CANCELLED, "cancelled")
-    assert not sky.craft.runs
-
-
-def test_a_question_that_arrives_after_its_cancel_is_cancelled_then() -> None:
-    """The first repeat was held back on its way: nothing is left running on board."""
-    sky = Sky()
-    sky.run(1.0)
-    sky.craft.prefill_s = 30.0
-    sky._fates["up"] = iter(["late"])
-    record = sky.ask()
-    sky.run(0.2)
-    sky.station.cancel(record.query_id, sky.now)
-    sky.run(1.4)
-    assert (record.leg, record.closed) == (Leg.CANCELLED, False)
-    sky.run(600.0, until=lambda: record.closed and record.query_id in sky.craft.queries)
-    sky.run(60.0, until=lambda: bool(sky.station.strays))
-    assert sky.station.strays == {record.query_id}
-    sky.station.revive(record, sky.now)
-    sky.run()
-    assert record.closed
-    assert sky.craft.tombstones == {record.query_id}
-
-
-def test_a_question_expires_on_the_ground_when_it_never_left() -> None:
-    """ttl_s counts from the moment it was asked, in mission time."""
-    sky = Sky(plan=plan((60.0, 120.0)))
-    record = sky.ask(ttl_s=30)
-    sky.run(29.0)
-    assert record.leg is Leg.QUEUED
-    sky.run(2.0)
-    assert (record.leg, record.closed) == (Leg.EXPIRED, True)
 
 
 def test_no_more_questions_are_on_board_than_the_window_allows() -> None:
@@ -301,87 +155,6 @@ def test_a_new_session_from_the_record_goes_on_where_the_old_one_stood() -> None
     assert record.leg is Leg.DELIVERED
     assert sky.craft.runs[record.query_id] == 1
     assert record.uplinks == 1
-
-
-def test_a_packet_that_is_damaged_or_of_no_query_is_counted() -> None:
-    """Nothing that arrives raises."""
-    sky = Sky()
-    sky.station.receive([b"", b"x" * 40, bytes(200)], sky.now)
-    assert sum(n for name, n in sky.station.counters.items() if name.startswith("refused_")) == 3
-
-
-REPORTS = sorted(DICTIONARY.reports)
-
-
-@settings(max_examples=300, deadline=None)
-@given(name=st.sampled_from([*REPORTS, "event"]), data=st.binary(max_size=300), seq=st.integers(0, 99))
-def test_no_content_of_a_packet_with_a_right_checksum_upsets_the_station(name: str, data: bytes, seq: int) -> None:
-    """Fuzz behind the checksum: whatever fields say, nothing is raised, and what is kept can be written as JSON."""
-    sky = Sky()
-    record = sky.ask()
-    sky.run(0.05)
-    if name == "event":
-        packet = build_telemetry(5, 1 + seq % 4, data, seq, EPOCH)
-    else:
-        entry = DICTIONARY.reports[name]
-        head = record.query_id.to_bytes(8, "big") if entry.service == 130 else b""
-        head = bytes.fromhex(record.request_ids[0][0]) if entry.service == 1 else head
-        packet = build_telemetry(entry.service, entry.subtype, head + data, seq, EPOCH)
-    sky.station.receive([packet], sky.now)
-    batch = sky.station.take()
-    for each in batch.records.values():
-        json.dumps(row_of(each), allow_nan=False)
-    json.dumps([event.args for event in batch.events], allow_nan=False)
-    sky.station.wake(sky.now)
-
-
-def extreme(field: Field) -> st.SearchStrategy[object]:
-    """Values at the edges of what a field can carry."""
-    if field.choices:
-        return st.sampled_from(sorted(field.choices.values()))
-    if field.type in INTEGERS:
-        least = max(int(field.minimum or 0), 0)
-        most = min(2 ** int(field.type[1:]) - 1, field.maximum or math.inf)
-        return st.sampled_from([least, least + 1, int(most)])
-    if field.type == "list":
-        return st.just([])
-    if field.type == "hash32":
-        return st.sampled_from([bytes(32), b"\xff" * 32])
-    texts = {
-        "str8": ["", "x"],
-        "bool": [True, False],
-        "f32": [0.0, -1.0, math.nan, math.inf],
-        "rest": [b"\xff", b"x" * 64],
-    }
-    return st.sampled_from(texts[field.type])
-
-
-@st.composite
-def extreme_reports(draw: st.DrawFn, record: Record) -> bytes:
-    """A well-formed report of service 130 with values at the edges."""
-    entry = DICTIONARY.reports[draw(st.sampled_from([name for name in REPORTS if name.startswith("inference.")]))]
-    # The right id and the right question: else nothing after the first look would be tried.
-    known = {"query_id": record.query_id, "question_sha256": record.asked.sha256}
-    args = {field.name: known.get(field.name) or draw(extreme(field)) for field in entry.fields}
-    return pack_report(entry.name, args, seq=0, time=draw(st.sampled_from([0.0, EPOCH, EPOCH + 1e9])))
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_no_series_of_reports_at_the_edges_upsets_the_station(data: st.DataObject) -> None:
-    """Contradicting, absurd or mistimed reports: nothing is raised, all can be stored, shown and answered."""
-    sky = Sky()
-    record = sky.ask()
-    for packet in data.draw(st.lists(extreme_reports(record), max_size=8)):
-        sky.station.receive([packet], sky.now)
-        while (out := sky.station.command(sky.now)) is not None:
-            sky.station.sent(out, 100)
-        assert sky.station.wake(sky.now) > sky.time
-        json.dumps(row_of(record), allow_nan=False)
-        view = query_view(record, sky.now, in_contact=True)
-        json.dumps(view.model_dump(), allow_nan=False)
-        assert all(seconds >= 0 for seconds in view.legs.values())
-        sky.time += 3.0
 
 
 def test_telemetry_events_and_scenes_go_to_the_archive() -> None:
@@ -417,18 +190,6 @@ def test_a_gap_in_an_answer_still_being_written_is_filled_before_its_end() -> No
     assert record.segments_have == 4
     assert "inference.resend" in sky.craft.commands
     assert len(record.answer.encode()) > 64 * 3
-
-
-def test_a_question_that_is_too_late_is_not_sent_again_but_asked_about() -> None:
-    """Nothing was heard in time: a report settles whether it is on board, and it ends as EXPIRED."""
-    sky = Sky()
-    sky.run(1.0)
-    sky._fates["up"] = iter(["lost"] * 5)
-    record = sky.ask(ttl_s=4)
-    sky.run()
-    assert (record.leg, record.closed) == (Leg.EXPIRED, True)
-    assert "inference.ask" not in sky.craft.commands
-    assert "inference.report" in sky.craft.commands
 
 
 def test_at_aos_every_open_query_is_asked_about_at_once() -> None:
