@@ -7,11 +7,18 @@ import random
 from dataclasses import dataclass, field
 
 from flight.integrity.codes import Code, Codes, Table
+from flight.integrity.finding import Finding, Outcome, Part
 from flight.integrity.ladder import Ladder
 from flight.integrity.map import TensorMap
 from flight.integrity.pages import Pages
 from flight.integrity.parity import Parity
 from models.manifest import Tensor
+
+PAGE = 256
+COUNT = 150
+SIZE = PAGE * COUNT - 100
+STRIPES = 3
+"""The image of most tests: its page, pages, bytes (the last page is short) and stripes."""
 
 
 @dataclass
@@ -61,3 +68,8 @@ def protect(size: int, page_bytes: int, seed: int = 1) -> Protected:
     stripes = [Code.of(parity.view[slice(*pages.parity.span(stripe))]) for stripe in range(pages.stripes)]
     codes = Codes(hashlib.sha256(original).digest(), Table.of(pages, image), Table.of(pages.parity, stripes))
     return Protected(original, pages, codes, parity, bytearray(original), bytearray(original))
+
+
+def outcomes(findings: list[Finding]) -> list[tuple[Part, int, Outcome]]:
+    """What was found, without its particulars."""
+    return [(finding.part, finding.number, finding.outcome) for finding in findings]

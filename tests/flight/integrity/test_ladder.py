@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Callable
-from functools import reduce
-from operator import xor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight.integrity.codes import PER_BLOCK
 from flight.integrity.crc import advance, apply, crc32c, single_bits
-from flight.integrity.finding import Finding, Outcome, Part
+from flight.integrity.finding import Outcome, Part
 from flight.integrity.ladder import Ladder, worst
 from flight.integrity.syndrome import Locator
-from tests.flight.integrity.protection import Protected, protect
-
-PAGE = 256
-COUNT = 150
-SIZE = PAGE * COUNT - 100
-STRIPES = 3
-
-
-def outcomes(findings: list[Finding]) -> list[tuple[Part, int, Outcome]]:
-    return [(finding.part, finding.number, finding.outcome) for finding in findings]
+from tests.flight.integrity.protection import COUNT, PAGE, SIZE, STRIPES, outcomes, protect
 
 
 def test_an_image_that_is_right_has_no_findings() -> None:
@@ -275,178 +261,3 @@ def test_damage_that_is_gone_when_it_is_looked_at_is_said_and_nothing_is_written
     assert outcomes(ladder.repair([7])) == [(Part.IMAGE, 7, Outcome.GONE)]
     assert "was right when it was looked at again" in ladder.repair([7])[0].sentence()
     assert guarded.image == guarded.original
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.sets(st.integers(0, 8 * PAGE * STRIPES - 1), min_size=1, max_size=4))
-def test_damaged_parity_is_repaired_too(bits: set[int]) -> None:
-    """One bit from its checksum, more from the image; it repairs again afterwards."""
-    guarded = protect(SIZE, PAGE)
-    ladder = guarded.ladder()
-    right = bytes(guarded.parity.view)
-    for bit in bits:
-        guarded.parity.view[bit // 8] ^= 1 << bit % 8
-    per_page = Counter(bit // 8 // PAGE for bit in bits)
-    expected = {page: Outcome.BIT if count == 1 else Outcome.PARITY for page, count in per_page.items()}
-    found = {finding.number: finding.outcome for finding in ladder.check() if finding.part is Part.PARITY}
-    assert found == expected
-    assert bytes(guarded.parity.view) == right
-    guarded.image[:PAGE] = bytes(PAGE)
-    assert outcomes(ladder.check()) == [(Part.IMAGE, 0, Outcome.PARITY)]
-
-
-def test_a_page_and_its_parity_lost_together_come_from_flash() -> None:
-    """The page from flash, then the parity from the image."""
-    guarded = protect(SIZE, PAGE)
-    right = bytes(guarded.parity.view)
-    guarded.image[PAGE : 2 * PAGE] = bytes(PAGE)
-    guarded.parity.view[PAGE : 2 * PAGE] = bytes(PAGE)
-    found = outcomes(guarded.ladder().check())
-    assert found[0] == (Part.IMAGE, 1, Outcome.FLASH)
-    assert found[1][:2] == (Part.PARITY, 1)
-    assert guarded.image == guarded.original
-    assert bytes(guarded.parity.view) == right
-
-
-def test_one_copy_of_the_codes_is_restored_from_the_other() -> None:
-    """Each block by itself, so damage to both copies in different places is no loss."""
-    guarded = protect(SIZE, PAGE)
-    ladder = guarded.ladder()
-    right = guarded.codes.dump()
-    guarded.codes.image.copies["crc"][0, 0, 5] ^= np.uint32(8)
-    guarded.codes.image.copies["hash"][1, 2, 5] ^= np.uint64(1 << 60)
-    guarded.codes.parity.copies["number"][1, 0] += np.uint32(1)
-    assert outcomes(ladder.check()) == [(Part.CODES, block, Outcome.COPY) for block in (0, 2, 3)]
-    assert guarded.codes.dump() == right
-    assert guarded.image == guarded.original
-
-
-def test_codes_lost_in_both_copies_are_said_and_no_page_is_touched() -> None:
-    """What cannot be proven is neither repaired nor called right; the caller reads the codes from flash again."""
-    guarded = protect(SIZE, PAGE)
-    ladder = guarded.ladder()
-    guarded.flip(8 * PAGE * 3)
-    damaged = bytes(guarded.image)
-    guarded.codes.image.copies["crc"][:, 0, 3] ^= np.uint32(8)
-    findings = ladder.check()
-    assert (findings[0].part, findings[0].repaired) == (Part.CODES, False)
-    assert {finding.number for finding in findings[1:]} == set(range(PER_BLOCK))
-    assert not any(finding.repaired for finding in findings)
-    assert "read the page codes again" in findings[-1].sentence()
-    assert guarded.image == damaged
-
-
-Damage = tuple[str, int, int]
-DAMAGE = st.lists(
-    st.tuples(
-        st.sampled_from(["bit", "bit", "burst", "page", "parity bit", "parity page", "code", "flash", "stripe"]),
-        st.integers(0, 2**31),
-        st.integers(0, 2**31),
-    ),
-    min_size=1,
-    max_size=9,
-)
-
-
-def apply_damage(guarded: Protected, kind: str, where: int, seed: int) -> None:
-    """One strike: at `where`, of a size and content by `seed`."""
-    rng = random.Random(seed)
-    page = where % COUNT
-    start, end = guarded.pages.span(page)
-    if kind == "bit":
-        guarded.flip(where % (8 * SIZE))
-    elif kind == "burst":
-        at = where % (SIZE - 16)
-        guarded.image[at : at + 16] = rng.randbytes(16)
-    elif kind == "page":
-        guarded.image[start:end] = rng.randbytes(end - start)
-    elif kind == "stripe":
-        for other in (page, (page + STRIPES) % COUNT):
-            first, last = guarded.pages.span(other)
-            guarded.image[first:last] = rng.randbytes(last - first)
-    elif kind == "parity bit":
-        guarded.parity.view[where % (PAGE * STRIPES)] ^= 1 << seed % 8
-    elif kind == "parity page":
-        at = where % STRIPES * PAGE
-        guarded.parity.view[at : at + PAGE] = rng.randbytes(PAGE)
-    elif kind == "flash":
-        guarded.flash[where % SIZE] ^= 1 << seed % 8
-    else:
-        table = rng.choice([guarded.codes.image, guarded.codes.parity])
-        flat = table.copies.view(np.uint8)
-        flat[seed % 2, where % flat.shape[1]] ^= 1 << seed % 8
-
-
-def differences(have: bytes | bytearray | memoryview, want: bytes | memoryview, count: int) -> list[int]:
-    """The wrong bits of each page, as one number: what has to be XORed to it."""
-    spans = [slice(page * PAGE, (page + 1) * PAGE) for page in range(count)]
-    return [int.from_bytes(have[span], "little") ^ int.from_bytes(want[span], "little") for span in spans]
-
-
-def expected_outcomes(guarded: Protected, lost: set[tuple[Part, int]]) -> dict[tuple[Part, int], Outcome]:
-    """What the ladder must do, worked out from the truth: which bits differ, and which of them flash has wrong too."""
-    right = protect(SIZE, PAGE)
-    found: dict[tuple[Part, int], Outcome] = {}
-    pending: dict[tuple[Part, int], int] = {}
-    for part, wrong in (
-        (Part.IMAGE, differences(guarded.image, right.original, COUNT)),
-        (Part.PARITY, differences(guarded.parity.view, right.parity.view, STRIPES)),
-    ):
-        for page, bits in enumerate(wrong):
-            if bits.bit_count() == 1 and (part, page) not in lost:
-                found[part, page] = Outcome.BIT
-            elif bits:
-                pending[part, page] = bits
-    flash = differences(guarded.flash, right.original, COUNT)
-
-    def from_stripe(item: tuple[Part, int]) -> bool:
-        """Whether the rest of its stripe, where `item` has bytes, is right or wrong in a way that cancels."""
-        others = [bits for other, bits in pending.items() if other != item and (other[1] - item[1]) % STRIPES == 0]
-        size = len(guarded.page(item[1])) if item[0] is Part.IMAGE else PAGE
-        return reduce(xor, others, 0) % (1 << 8 * size) == 0
-
-    def from_flash(item: tuple[Part, int]) -> bool:
-        members = [item[1]] if item[0] is Part.IMAGE else range(item[1], COUNT, STRIPES)
-        return reduce(xor, (flash[page] for page in members)) == 0
-
-    def give_back(way: Callable[[tuple[Part, int]], bool], outcome: Outcome) -> bool:
-        before = len(pending)
-        for item in [item for item in pending if item not in lost]:
-            if way(item):
-                found[item] = outcome
-                del pending[item]
-        return len(pending) < before
-
-    while give_back(from_stripe, Outcome.PARITY) or give_back(from_flash, Outcome.FLASH):
-        pass
-    found.update(dict.fromkeys(pending.keys() - lost, Outcome.UNREPAIRED))
-    return found
-
-
-@settings(max_examples=100, deadline=None)
-@given(DAMAGE)
-def test_any_mixture_of_damage_is_repaired_by_the_right_rung_or_reported(strikes: list[Damage]) -> None:
-    """Image, parity, codes and flash hit at once. Nothing wrong is called right, nothing right is called wrong."""
-    guarded = protect(SIZE, PAGE)
-    ladder = guarded.ladder()
-    for kind, where, seed in strikes:
-        apply_damage(guarded, kind, where, seed)
-    lost = {
-        (part, page)
-        for part, table in ((Part.IMAGE, guarded.codes.image), (Part.PARITY, guarded.codes.parity))
-        for page in range(table.pages.count)
-        if not table.whole(0, page // PER_BLOCK) and not table.whole(1, page // PER_BLOCK)
-    }
-    expected = expected_outcomes(guarded, lost)
-    findings = ladder.check()
-    found = {(f.part, f.number): f.outcome for f in findings if f.part is not Part.CODES}
-    assert {item: outcome for item, outcome in found.items() if item not in lost} == expected
-    assert all(outcome is Outcome.UNREPAIRED for item, outcome in found.items() if item in lost)
-    unrepaired = {
-        number for (part, number), outcome in found.items() if outcome is Outcome.UNREPAIRED and part is Part.IMAGE
-    }
-    assert guarded.wrong_pages() <= unrepaired
-    assert guarded.wrong_pages() >= {page for page in unrepaired if (Part.IMAGE, page) not in lost}
-    assert all(finding.sentence().endswith(".") for finding in findings)
-    again = {(f.part, f.number): f.outcome for f in ladder.check() if f.part is not Part.CODES}
-    assert again == {item: outcome for item, outcome in found.items() if outcome is Outcome.UNREPAIRED}
