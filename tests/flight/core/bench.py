@@ -206,3 +206,20 @@ class Bench:
     def close(self) -> None:
         for journal in self.journals:
             journal.abandon()
+
+
+def messages(bench: Bench) -> list[tuple[str, str]]:
+    """What the engine was given."""
+    assert bench.engine.run is not None
+    return [(one.role, one.content) for one in bench.engine.run.messages]
+
+
+def scene(bench: Bench, name: str, text: str) -> None:
+    """Put a scene on board."""
+    (bench.data / "scenes" / f"{name}.txt").write_text(text)
+
+
+def finish(bench: Bench) -> None:
+    """Let the engine end its run, and core take the next."""
+    bench.engine.finish(bench.now)
+    bench.pump()
