@@ -1,4 +1,4 @@
-"""Contacts from an orbit: SGP4, one rotation to the Earth, elevation above a station, and the Sun for eclipse.
+"""Contacts from an orbit: SGP4, one rotation to the Earth, elevation above a station.
 
 Positions are in kilometres, angles in degrees, times are seconds of UTC since 1970 (mission time). Against Skyfield
 the rise and set times differ by less than a second and elevations by less than 0.01°
@@ -23,7 +23,6 @@ EARTH_RADIUS_KM = 6378.137
 """Equatorial radius of WGS 84."""
 FLATTENING = 1 / 298.257223563
 """Flattening of WGS 84."""
-AU_KM = 149_597_870.7
 JULIAN_UNIX = 2_440_587.5
 """Julian date of 1970-01-01T00:00Z."""
 DAY_S = 86_400.0
@@ -121,14 +120,6 @@ class Orbit:
             found.append(Pass(rise, end, float(self.look(station, inside)[0].max())))
         return found
 
-    def sunlit(self, times: Floats) -> NDArray[np.bool_]:
-        """Whether the satellite is in sunlight at `times` [n]: a cylindrical shadow behind the Earth."""
-        teme, _ = self.positions(times)
-        sun = sun_direction(times)
-        along = np.einsum("ij,ij->i", teme, sun)
-        across = np.linalg.norm(teme - along[:, None] * sun, axis=1)
-        return np.asarray((along > 0) | (across > EARTH_RADIUS_KM), dtype=np.bool_)
-
 
 def _check_tle_line(line: str, number: int) -> None:
     if len(line) < 69 or line[0] != str(number):
@@ -166,15 +157,6 @@ def station_vectors(station: Station) -> tuple[Floats, Floats]:
     curve = EARTH_RADIUS_KM / np.sqrt(1 - squared * np.sin(latitude) ** 2)
     height = station.altitude_m / 1000
     return np.array([curve + height, curve + height, curve * (1 - squared) + height]) * up, up
-
-
-def sun_direction(times: Floats) -> Floats:
-    """Unit vectors [n, 3] to the Sun in the mean equator of date (Astronomical Almanac, low precision, 0.01°)."""
-    days = times / DAY_S + JULIAN_UNIX - 2_451_545.0
-    anomaly = np.radians((357.528 + 0.985_600_3 * days) % 360)
-    longitude = np.radians((280.460 + 0.985_647_4 * days + 1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly)) % 360)
-    tilt = np.radians(23.439 - 4e-7 * days)
-    return np.stack([np.cos(longitude), np.cos(tilt) * np.sin(longitude), np.sin(tilt) * np.sin(longitude)], axis=1)
 
 
 def parse_station(text: str, mask: float = 5.0) -> Station:

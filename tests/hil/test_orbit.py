@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from hil.cli import app
 from hil.errors import OrbitError
-from hil.orbit import LIGHT_KM_S, Orbit, Station, parse_station, sun_direction
+from hil.orbit import LIGHT_KM_S, Orbit, Station, parse_station
 from hil.plan import FLIGHT_NODE, GROUND_NODE, orbit_windows, plan_of
 from spacelink.contact import ContactPlan
 
@@ -51,15 +51,6 @@ def test_the_light_time_is_the_slant_range_over_the_speed_of_light(orbit: Orbit)
     assert orbit.owlt(SVALBARD, times) == pytest.approx(distance / LIGHT_KM_S)
     assert 0.0016 < owlt < 0.008
     assert distance[elevation.argmax()] == pytest.approx(distance.min(), rel=1e-3)
-
-
-def test_the_satellite_is_dark_for_about_a_third_of_its_revolution(orbit: Orbit) -> None:
-    """A low orbit through the shadow is eclipsed 30 to 40 % of the time, and never in front of the Sun."""
-    times = orbit.epoch + np.arange(0, DAY, 10.0)
-    lit = orbit.sunlit(times)
-    assert 0.6 < lit.mean() < 0.72
-    teme, _ = orbit.positions(times)
-    assert lit[np.einsum("ij,ij->i", teme, sun_direction(times)) > 0].all()
 
 
 @pytest.mark.parametrize(
