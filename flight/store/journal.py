@@ -81,10 +81,6 @@ class Journal:
         self.flush()
         self._db.close()
 
-    def abandon(self) -> None:
-        """Close without committing what waits: what the death of the process does."""
-        self._db.close()
-
     # ---- queries ----------------------------------------------------
 
     def find(self, query_id: int) -> Query | None:

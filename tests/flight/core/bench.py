@@ -14,6 +14,7 @@ from flight.settings import FlightSettings
 from flight.store.journal import Journal
 from spacelink import Report, pack_command, request_id, unpack_report
 from spacelink.downlink import DownlinkSender
+from tests.flight.store.death import abandon
 
 EPOCH = 1_800_000_000.0
 
@@ -138,7 +139,7 @@ class Bench:
 
     def crash(self) -> None:
         """Core is killed: nothing is closed, committed or said."""
-        self.journals[-1].abandon()
+        abandon(self.journals[-1])
         self.begin()
 
     def ready(self) -> None:
@@ -205,7 +206,7 @@ class Bench:
 
     def close(self) -> None:
         for journal in self.journals:
-            journal.abandon()
+            abandon(journal)
 
 
 def messages(bench: Bench) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from flight.settings import StoreSettings
 from flight.store import query as q
 from flight.store.journal import Journal
 from flight.store.query import Query, digest_of, dump_json, load_json
+from tests.flight.store.death import abandon
 
 NOW = 1_800_000_000.0
 
@@ -37,12 +38,12 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     journal = Journal(path)
     yield journal
-    journal.abandon()
+    abandon(journal)
 
 
 def test_accepted_survives_the_death_of_the_process(journal: Journal, path: Path) -> None:
     accept(journal, 1)
-    journal.abandon()
+    abandon(journal)
     again = Journal(path)
     assert [one.id for one in again.waiting()] == [1]
     found = again.find(1)
@@ -77,7 +78,7 @@ def test_the_final_word_is_kept_whole(journal: Journal, path: Path) -> None:
     query = journal.start(accept(journal, 1), b"[]", b"\x01" * 32, b"HK\n", NOW)
     word = {"tokens": 3, "energy_j": None, "answer_sha256": b"\x02" * 32}
     journal.finish(query, q.DONE, "", NOW, answer=b"Three.", thinking=b"Hm.", prompt_sha256=b"\x03" * 32, receipt=word)
-    journal.abandon()
+    abandon(journal)
     again = Journal(path)
     found = again.find(1)
     assert found is not None
@@ -131,7 +132,7 @@ def test_events_are_kept_and_bounded(path: Path) -> None:
 def test_events_that_wait_go_with_the_next_promise(journal: Journal, path: Path) -> None:
     journal.event("core.noop", {}, NOW)
     accept(journal, 1)
-    journal.abandon()
+    abandon(journal)
     again = Journal(path)
     assert len(again.events()) == 1
     again.close()
@@ -200,7 +201,7 @@ def test_a_wal_left_by_a_killed_process_is_taken_up(path: Path, tmp_path: Path) 
     for name in ("journal.sqlite", "journal.sqlite-wal"):
         (tmp_path / "copy").mkdir(exist_ok=True)
         (tmp_path / "copy" / name).write_bytes((tmp_path / name).read_bytes())
-    journal.abandon()
+    abandon(journal)
     copy, name_aside = Journal.recover(tmp_path / "copy" / "journal.sqlite")
     assert name_aside is None
     assert [one.id for one in copy.waiting()] == [7]
