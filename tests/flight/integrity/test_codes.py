@@ -14,19 +14,8 @@ from flight.integrity.codes import BLOCK, Code, Codes, Table, load, parse, save
 from flight.integrity.derivation import derive
 from flight.integrity.errors import CodesRefused
 from flight.integrity.pages import Pages
-from models.manifest import Manifest, make
-from models.random_weights import DIMS, write_random
+from models.manifest import Manifest
 from tests.flight.integrity.protection import protect
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random(DIMS["tiny"], tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
-@pytest.fixture(scope="module")
-def manifest(model: Path) -> Manifest:
-    return make(model)
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,7 @@ from flight.integrity.derivation import derive
 from flight.integrity.errors import CodesRefused
 from flight.integrity.flash import Flash
 from flight.integrity.pages import Pages
-from models.manifest import Manifest, make
-from models.random_weights import DIMS, write_random
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random(DIMS["tiny"], tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
-@pytest.fixture(scope="module")
-def manifest(model: Path) -> Manifest:
-    return make(model)
+from models.manifest import Manifest
 
 
 def test_the_codes_are_those_of_the_file_and_of_its_parity(model: Path, manifest: Manifest) -> None:

@@ -20,20 +20,8 @@ from flight.integrity.finding import Outcome, Part
 from flight.integrity.flash import Flash
 from flight.integrity.ladder import Ladder
 from flight.integrity.map import TensorMap
-from models.manifest import Manifest, check, make
-from models.random_weights import DIMS, write_random
+from models.manifest import Manifest, check
 from models.runner import Runner
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lies on flash."""
-    return write_random(DIMS["tiny"], tmp_path_factory.mktemp("flash") / "tiny.gguf")
-
-
-@pytest.fixture(scope="module")
-def manifest(model: Path) -> Manifest:
-    return make(model)
 
 
 @pytest.fixture
