@@ -39,6 +39,15 @@ class Ports:
         """`host:port` of one end."""
         return f"{HOST}:{getattr(self, name)}"
 
+    def link(self) -> dict[str, str]:
+        """The `[link]` section of an emulator between the two ends."""
+        return {
+            "ground_bind": self.address("link_ground"),
+            "ground_peer": self.address("ground"),
+            "flight_bind": self.address("link_flight"),
+            "flight_peer": self.address("flight"),
+        }
+
 
 def _bound(kind: socket.SocketKind, port: int) -> socket.socket:
     found = socket.socket(socket.AF_INET, kind)

@@ -277,12 +277,7 @@ class Stack:
             "data": str(self.folder / "link"),
             "seed": self.seed,
             "clock": clock,
-            "link": {
-                "ground_bind": ports.address("link_ground"),
-                "ground_peer": ports.address("ground"),
-                "flight_bind": ports.address("link_flight"),
-                "flight_peer": ports.address("flight"),
-            },
+            "link": ports.link(),
         }
         write_whole(self.folder / "scenario.toml", scenario.source)
         write_whole(self.folder / "plan.json", contact_plan(scenario, scenario.epoch_s).dump())

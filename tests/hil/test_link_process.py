@@ -46,12 +46,7 @@ class Bench:
             "data": str(folder),
             "seed": 3,
             "clock": clock,
-            "link": {
-                "ground_bind": ports.address("link_ground"),
-                "ground_peer": ports.address("ground"),
-                "flight_bind": ports.address("link_flight"),
-                "flight_peer": ports.address("flight"),
-            },
+            "link": ports.link(),
         }
         (folder / "link.toml").write_text(toml_text(settings))
         self.process = self.launch()
