@@ -299,6 +299,8 @@ class Station:
             self.batch.parts.setdefault(record.query_id, []).extend(texts.fresh)
         if story.just_delivered and self._pass is not None:
             self._keep_pass(delivered=self._pass.delivered + 1)
+        if story.mismatched:
+            self.counters["texts_mismatched"] += 1
         self.batch.durable |= story.durable
         story.settled()
         if record.closed:

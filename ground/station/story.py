@@ -30,7 +30,10 @@ class News(Enum):
 
 
 class Story:
-    """Keeps a record up to date. `changed`, `durable` and `just_delivered` are flags that `settled` clears."""
+    """Keeps a record up to date.
+
+    `changed`, `durable`, `just_delivered` and `mismatched` are flags that `settled` clears.
+    """
 
     def __init__(self, record: Record, texts: Texts) -> None:
         self.record = record
@@ -39,15 +42,15 @@ class Story:
         self.durable = False
         """Something was promised or is about to be: the archive must have it before the next command leaves."""
         self.just_delivered = False
-        self.mismatches = 0
-        """How often a complete text was not the one that the receipt is for."""
+        self.mismatched = False
+        """A complete text was not the one that the receipt is for."""
         if record.leg is not Leg.DELIVERED:
             texts.expect(record.receipt)
             self._read()
 
     def settled(self) -> None:
         """The owner has taken the changes."""
-        self.changed = self.durable = self.just_delivered = self.texts.dropped = False
+        self.changed = self.durable = self.just_delivered = self.mismatched = self.texts.dropped = False
         self.texts.fresh = []
 
     def touched(self, size: int, now: Instant) -> None:
@@ -263,7 +266,7 @@ class Story:
             self.just_delivered = True
         else:
             # Not the text that the receipt is for, though every packet passed its CRC: get all of it again.
-            self.mismatches += 1
+            self.mismatched = True
             self._drop()
 
     def _mark(self, leg: Leg, report: Report, now: Instant, time: float | None = None) -> None:
