@@ -223,7 +223,8 @@ def _toml(value: object) -> str:
         return '""'
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(_toml(each) for each in value)}]"
-    return json.dumps(value)
+    # A JSON string is a TOML basic string but for DEL; TOML knows no pairs of surrogates, so nothing else is escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def dump(settings: GroundSettings) -> str:

@@ -13,7 +13,9 @@ from ground.settings import GroundSettings, dump, load
 
 def test_the_dumped_file_gives_exactly_the_same_settings(tmp_path: Path) -> None:
     """`config init` writes what `load` reads back, every field with its meaning above it."""
-    settings = GroundSettings.model_validate({"clock": {"origin": 12.5}, "api": {"allowed_hosts": ("a", "b")}})
+    settings = GroundSettings.model_validate(
+        {"clock": {"origin": 12.5}, "api": {"allowed_hosts": ("a", "b")}, "data": '"\x7f\\é🛰'}
+    )
     file = tmp_path / "ground.toml"
     file.write_text(dump(settings))
     assert load(file) == settings
