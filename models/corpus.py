@@ -6,7 +6,7 @@ Everything comes from a seed. Cases with `held=True` use wordings, and may use n
 import random
 from dataclasses import dataclass
 
-from models.answers import Answer, answer_item, answer_scene, is_item_task, tasks_of
+from models.answers import answer_item, answer_scene, is_item_task, tasks_of
 from models.channels import BY_NAME, CHANNELS
 from models.closed_book import (
     all_facts,
@@ -246,8 +246,3 @@ def _held_out_case(rng: random.Random, family: str, index: int) -> Case:
     tasks = tasks_of(family)
     task = tasks[(index // len(FAMILIES)) % len(tasks)]
     return scene_case(rng, make_scene(rng, family), task, True, missing=0.05)
-
-
-def case_answer(case: Case) -> Answer:
-    """Return the truth of a case as an Answer."""
-    return Answer(case.answer, case.facts)
