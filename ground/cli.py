@@ -13,6 +13,7 @@ import typer
 from ground.client import GroundClient
 from ground.display import LegsLive, events_table, passes_table, queries_table, query_panel, telemetry_table
 from ground.errors import GroundError
+from ground.question import QUESTION_BYTES
 from ground.settings import dump, load
 
 app = typer.Typer(
@@ -82,7 +83,7 @@ def serve(config: Config = None, data: Data = None, insecure_link: Insecure = Fa
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="The question, at most 900 bytes.")],
+    question: Annotated[str, typer.Argument(help=f"The question, at most {QUESTION_BYTES} bytes.")],
     scene: Annotated[str, typer.Option(help="A scene on board, `latest` or `housekeeping`.")] = "",
     thinking: Annotated[bool, typer.Option("--thinking", help="Let the model think first.")] = False,
     system: Annotated[str, typer.Option(help="System text.")] = "",

@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ground.errors import QuestionRefused
-from spacelink import FieldError, pack_command
+from spacelink import DICTIONARY, FieldError, pack_command
+
+_BUDGET = DICTIONARY.commands["inference.ask"].budget
+assert _BUDGET is not None
+QUESTION_BYTES = _BUDGET.max_bytes
+"""Most bytes of UTF-8 that question and system text have together: one telecommand carries no more."""
 
 
 def new_id() -> int:

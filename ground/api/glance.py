@@ -10,6 +10,7 @@ from ground.api.schemas import Latest, Link, Pass, Status
 from ground.api.view import query_view
 from ground.archive import PassEntry
 from ground.instant import iso
+from ground.question import QUESTION_BYTES
 from ground.station.operator import Operator
 from spacelink import DICTIONARY
 
@@ -43,6 +44,7 @@ class Glance:
             dictionary=DICTIONARY.sha256[:16],
             model=station.model["name"] if station.model else None,
             open=sum(not session.record.ended for session in station.sessions.values()),
+            question_bytes=QUESTION_BYTES,
             link=self.link(),
         )
 

@@ -34,7 +34,7 @@ ENDS = {Leg.REJECTED: 400, Leg.FAILED: 502, Leg.EXPIRED: 504, Leg.CANCELLED: 409
 BUSY = {"queue_full": 429, "storage_full": 429, "safe_mode": 503, "engine_unavailable": 503, "no_model": 503}
 """HTTP status of refusals that will pass."""
 BODY_BYTES = 1 << 20
-"""Longest body that is read: a question has 900 bytes, its history may have more."""
+"""Longest body that is read: its history may be far longer than a question."""
 
 
 def router(operator: Operator) -> APIRouter:

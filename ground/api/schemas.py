@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.question import QUESTION_BYTES
+
 EXAMPLE: Any = {
     "id": "9f0c2a7715d3e8b4",
     "question": "How many vessels are dark?",
@@ -37,7 +39,7 @@ class Ask(BaseModel):
         extra="forbid", json_schema_extra={"example": {"question": "How many vessels are dark?", "scene": "latest"}}
     )
 
-    question: str = Field(description="1 to 900 bytes of UTF-8, together with the system text.")
+    question: str = Field(description=f"1 to {QUESTION_BYTES} bytes of UTF-8, together with the system text.")
     scene: str = Field(default="", description="A scene on board, `latest`, `housekeeping`, or empty.")
     system: str = Field(default="", description="System text, at most 255 bytes.")
     thinking: bool = Field(default=False, description="Let the model think before it answers.")
@@ -210,6 +212,7 @@ class Status(BaseModel):
     dictionary: str
     model: str | None
     open: int
+    question_bytes: int = Field(description="Most bytes of a question, together with its system text.")
     link: Link
 
 

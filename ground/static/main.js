@@ -35,6 +35,8 @@ function showStatus(told) {
   const turned = status && status.link.in_contact !== told.link.in_contact;
   status = told;
   Object.assign(clock, { mission: Date.parse(told.time), at: performance.now(), speed: told.speed });
+  find("question").maxLength = told.question_bytes;
+  count();
   put(find("model"), told.model ?? "unknown");
   const link = told.link;
   const state = !link.in_contact ? ["", "OUT OF CONTACT"] : link.stale ? ["caution", "SILENT"] : ["normal", "HEARD"];
@@ -145,7 +147,8 @@ find("ask").addEventListener("submit", async (event) => {
 });
 
 function count() {
-  put(find("bytes"), `${new TextEncoder().encode(find("question").value).length} / 900 B`);
+  const most = status ? ` / ${status.question_bytes}` : "";
+  put(find("bytes"), `${new TextEncoder().encode(find("question").value).length}${most} B`);
 }
 find("question").addEventListener("input", count);
 find("question").addEventListener("keydown", (event) => {

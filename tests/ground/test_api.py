@@ -208,7 +208,12 @@ def test_passes_telemetry_events_link_and_scenes_can_be_read(tmp_path: Path, spa
         assert link["in_contact"]
         assert not link["authenticated"]
         assert link["counters"]["downlink"]["frames"] > 0
-        assert (await client.get("/api/status")).json()["dictionary"]
+        status = (await client.get("/api/status")).json()
+        assert status["dictionary"]
+        longest = await client.post("/api/queries", json={"question": "x" * status["question_bytes"]})
+        assert longest.status_code == 201
+        longer = await client.post("/api/queries", json={"question": "x" * (status["question_bytes"] + 1)})
+        assert longer.status_code == 422
 
     visit(tmp_path, work, peer=spacecraft.port)
 
