@@ -56,7 +56,7 @@ def root(
 ) -> None:
     """A language model on a spacecraft: flight, ground and the bench between them.
 
-    Try it:  `orbitlm hil demo`  ·  `orbitlm ground ask "Which vessels are dark?" --scene latest`
+    Try it:  `orbitlm hil demo`  ·  `orbitlm ground ask "What is a watchdog?"`
     """
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:
