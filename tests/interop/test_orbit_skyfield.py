@@ -14,7 +14,7 @@ STATIONS = [Station("Svalbard", 78.23, 15.39, 450.0, 5.0), Station("Awarua", -46
 DAY = 86_400.0
 
 
-# Skyfield 1.55 sets an array's dtype, which NumPy 2.5 (chosen on Python 3.12 and later) deprecates: the witness's affair.
+# Skyfield 1.55 sets an array's dtype, which NumPy 2.5 (chosen on Python 3.12 and later) deprecates: its affair.
 @pytest.mark.filterwarnings("ignore:Setting the dtype on a NumPy array:DeprecationWarning:skyfield")
 @pytest.mark.parametrize("station", STATIONS, ids=lambda station: station.name)
 def test_rise_and_set_agree_within_a_second_and_elevation_within_a_hundredth_of_a_degree(
