@@ -131,7 +131,8 @@ def demo(
 ) -> None:
     """Ask a language model behind a space link, and show every leg of the way.
 
-    Ends with exit code 0 only if every answer came back right and whole within the budget.
+    Ends with exit code 0 only if every answer came back right and whole within the budget. With --ask or --model
+    nobody knows the right answer beforehand: whole within the budget is enough then.
 
     Examples:  `orbitlm hil demo`  ·  `orbitlm hil demo --scenario one-pass`  ·
     `orbitlm hil demo --ask "Which vessels are dark?" --scene vessels-strait --serve`

@@ -23,9 +23,12 @@ from hil.demo.screen import screen
 from hil.errors import HilError
 from hil.files import write_json
 from hil.machine import machine
-from hil.ports import API_PORT, is_free
+from hil.ports import API_PORT, HOST, is_free
 from hil.scenario import QuestionModel, Scenario, load_scenario
 from hil.stack import Stack, interruptible
+
+RESULTS = ("demo.json", "timeline.svg", "timeline.png")
+"""What a demo writes about itself, in its folder; log and `run/` lie beside."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Options:
 
 
 def demo(options: Options, console: Console) -> bool:
-    """Run the demo; whether every answer came back right and whole within the budget. HilError says what is wrong."""
+    """Run the demo; whether every answer came back within the budget, whole, and right where the facts are known.
+
+    HilError says what is wrong.
+    """
     scenario = load_scenario(options.scenario)
     if options.speed is not None and not math.isfinite(options.speed):
         raise HilError(f"expected a number as --speed, found {options.speed}")
@@ -53,6 +59,7 @@ def demo(options: Options, console: Console) -> bool:
         raise HilError(f"there is no model file {options.model}")
     questions = _questions(scenario, options)
     with only_one(options.out), interruptible():
+        _clear(options.out)
         stack = Stack(
             scenario,
             options.out / "run",
@@ -69,6 +76,12 @@ def demo(options: Options, console: Console) -> bool:
             except GroundError as error:
                 stack.check()  # if ground has ended, its log says more
                 raise HilError(str(error)) from error
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier demo concluded: one that fails at its start must not seem to have a result."""
+    for name in RESULTS:
+        (out / name).unlink(missing_ok=True)
 
 
 def _api_port(options: Options) -> int:
@@ -90,6 +103,8 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
         run = Run(stack, client, questions, checked=options.model is None, observe=shown.show, ended=write)
         write(run)
         if options.serve:
+            if options.port is None and stack.ports.api != API_PORT:
+                console.print(f"Port {API_PORT} is taken, so this station listens on {stack.ports.api}.")
             _say_where(console, stack)
         with shown:
             run.finish()
@@ -130,6 +145,14 @@ def _serve(run: Run, console: Console, stack: Stack) -> None:
 def _say_where(console: Console, stack: Stack) -> None:
     for what, path in (("page", "/"), ("API", "/docs"), ("OpenAI clients", "/v1")):
         console.print(f"{what:15} {stack.api}{path}", highlight=False)
+    console.print(f"{'command line':15} {reach(stack.api)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def reach(api: str) -> str:
+    """What to type so that `orbitlm ground …` talks to the station at `api`."""
+    if api == f"http://{HOST}:{API_PORT}":
+        return 'orbitlm ground ask "…"'
+    return f"export ORBITLM_GROUND_URL={api}"
 
 
 def _questions(scenario: Scenario, options: Options) -> tuple[QuestionModel, ...]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from flight.integrity.image import image_dir
 from ground.client import GroundClient
+from hil.demo.command import RESULTS, reach
 from hil.files import read_json
-from hil.ports import Ports
+from hil.ports import API_PORT, HOST, Ports
 from hil.process import ManagedProcess, orbitlm, wait_for
 from hil.scenario import FOLDER
 
@@ -96,6 +98,7 @@ def test_serve_stays_up_for_people_and_programs_and_ctrl_c_leaves_nothing(
     up = run.wait(lambda found: found.get("schema"), "the JSON")
     assert up["ports"]["api"] == port
     assert up["pids"]["engine"] > 0
+    wait_for(lambda: f"export ORBITLM_GROUND_URL=http://127.0.0.1:{port}\n" in run.printed(), "how to reach it", 30)
     served = run.wait(lambda found: found["queries"], "the scenario's answer")
     image = read_json(run.out / "run" / "flight" / "ready.json")["image"]
     assert Path(image).exists()
@@ -149,6 +152,22 @@ def test_a_demo_that_is_killed_ends_its_children(
     assert not image_dir(second.out / "run" / "flight", None).exists()
 
 
+def test_a_usual_port_that_is_taken_is_said(demo: Callable[..., Any]) -> None:
+    """The station takes another port, says so, and says how the command line reaches it there."""
+    with contextlib.closing(socket.socket()) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            other.bind((HOST, API_PORT))
+            other.listen()
+        run = demo("--scenario", "quiet", "--serve")
+        port = run.wait(lambda found: found.get("schema"), "the JSON")["ports"]["api"]
+        assert port != API_PORT
+        wait_for(lambda: "command line" in run.printed(), "the addresses", 30, [run.process])
+    assert f"Port {API_PORT} is taken, so this station listens on {port}." in run.printed()
+    assert reach(f"http://{HOST}:{port}") == f"export ORBITLM_GROUND_URL=http://{HOST}:{port}"
+    assert reach(f"http://{HOST}:{API_PORT}") == 'orbitlm ground ask "…"'
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -179,10 +198,20 @@ def test_a_scenario_that_asks_nothing_is_no_success(tmp_path: Path) -> None:
 
 
 def test_what_a_child_refuses_is_said_in_its_own_sentence(demo: Callable[..., Any], tmp_path: Path) -> None:
-    """A file that is no GGUF: flight's sentence, exit code 1, no traceback of ours."""
+    """A file that is no GGUF: flight's sentence, exit code 1, no traceback of ours.
+
+    What an earlier demo left in the folder is gone, so that it does not look like this one's; other files stay.
+    """
     wrong = tmp_path / "wrong.gguf"
     wrong.write_bytes(b"not a model")
+    out = tmp_path / "demo0"
+    out.mkdir()
+    for name in ("demo.json", "timeline.svg", "timeline.png", "notes.txt"):
+        (out / name).write_text("earlier")
     run = demo("--model", str(wrong))
     assert run.process.popen.wait(60) == 1
     assert "is not a GGUF file" in run.printed()
     assert "Traceback" not in run.printed()
+    assert run.out == out
+    assert {path.name for path in out.iterdir()} >= {"notes.txt", "demo.log"}
+    assert not [name for name in RESULTS if (out / name).exists()]
