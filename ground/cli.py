@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ground.client import GroundClient
+from ground.client import GroundClient, QueryHandle
 from ground.display import LegsLive, events_table, passes_table, queries_table, query_panel, telemetry_table
-from ground.errors import GroundError
+from ground.errors import GroundError, StationUnreachable
 from ground.question import QUESTION_BYTES
 from ground.settings import dump, load
 
@@ -55,6 +55,18 @@ def sentences() -> Iterator[None]:
 
 def _client(url: str | None) -> GroundClient:
     return GroundClient(url or load().api_url)
+
+
+def _show_it(query: QueryHandle) -> str:
+    return f"orbitlm ground show {query.id[:8]}"
+
+
+def _scenes_instead(ground: GroundClient, query: QueryHandle) -> str:
+    """What could have been asked about, where a query was refused for its scene; empty where nobody knows."""
+    if query.reason != "scene_unknown":
+        return ""
+    names = [scene["name"] for scene in ground.get("/api/scenes")["scenes"]]
+    return f" Scenes on board, as last reported: {', '.join(names)}." if names else ""
 
 
 def _overrides(data: Path | None, insecure: bool) -> dict[str, Any]:
@@ -115,12 +127,15 @@ def ask(
                 for data in query.follow():
                     live.show(data)
         except KeyboardInterrupt:
-            typer.echo(f"\nThe query goes on; find it with: orbitlm ground show {query.id[:8]}", err=True)
+            typer.echo(f"\nThe query goes on; find it with: {_show_it(query)}", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except StationUnreachable as error:
+            kept = f"The query is kept; when the station is up again: {_show_it(query)}"
+            raise StationUnreachable(f"{error} {kept}") from error
         if query.leg == "DELIVERED":
             typer.echo(query.answer)
             return
-        typer.echo(f"Query {query.id} ended as {query.leg}: {query.reason}.", err=True)
+        typer.echo(f"Query {query.id} ended as {query.leg}: {query.reason}.{_scenes_instead(ground, query)}", err=True)
         raise typer.Exit(1)
 
 
@@ -142,6 +157,8 @@ def show(
             typer.echo(json.dumps(query.data, indent=1, ensure_ascii=False))
         else:
             query_panel(query.data)
+            if instead := _scenes_instead(ground, query):
+                typer.echo(instead.strip())
 
 
 @app.command()

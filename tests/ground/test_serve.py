@@ -104,6 +104,44 @@ def test_the_command_line_asks_shows_lists_and_cancels(station: StationProcess, 
     refused = ground("ask", "x", url=url)
     assert refused.exit_code == 1
     assert "REJECTED: safe_mode" in refused.stderr
+    assert "harbour-17" not in refused.stderr
+
+
+def test_a_scene_that_is_not_on_board_is_answered_with_those_that_are(
+    station: StationProcess, spacecraft: UdpSpacecraft
+) -> None:
+    """On asking and on showing, as the spacecraft last reported them."""
+    spacecraft.craft.refuse = "scene_unknown"
+    with station.start() as client:
+        until(lambda: client.get("/api/scenes")["known"], "a report of the scenes")
+        refused = ground("ask", "x", "--scene", "harbor-17", url=client.url)
+        assert refused.exit_code == 1
+        known = "Scenes on board, as last reported: harbour-17."
+        assert f"REJECTED: scene_unknown. {known}" in refused.stderr
+        assert known in ground("show", client.queries()[0].id, url=client.url).stdout
+
+
+def test_a_station_that_dies_while_one_asks_leaves_the_way_back_to_the_query(
+    station: StationProcess, spacecraft: UdpSpacecraft
+) -> None:
+    """One sentence names the query's id, and the next station shows it by that."""
+    spacecraft.craft.prefill_s = 1.5
+    url = station.start().url
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "ground", "ask", "Wait for it?", "--url", url],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert asking.stderr is not None
+    while "PREFILL" not in asking.stderr.readline():
+        assert asking.poll() is None
+    station.end(signal.SIGKILL)
+    _, told = asking.communicate(timeout=30)
+    assert asking.returncode == 1
+    assert "Traceback" not in told
+    found = re.search(r"No ground station answers.*The query is kept.*: orbitlm ground show ([0-9a-f]+)", told)
+    assert found is not None, told
+    with station.start() as client:
+        assert client.query(found[1]).wait(30).leg == "DELIVERED"
 
 
 def test_ctrl_c_leaves_the_query_running_and_says_how_to_find_it(
