@@ -17,7 +17,7 @@ from ground.client import GroundClient
 from ground.errors import GroundError
 from hil.demo.document import document
 from hil.demo.rates import load_rates
-from hil.demo.report import evidence, tell
+from hil.demo.report import comparable, evidence, tell
 from hil.demo.run import Run
 from hil.demo.screen import screen
 from hil.errors import HilError
@@ -120,9 +120,9 @@ def _conclude(run: Run, options: Options, console: Console) -> None:
     from hil.demo.timeline import draw_timeline
 
     stack, scenario = run.stack, run.stack.scenario
-    rates = load_rates() if options.model is None else None
+    rates = comparable(scenario, run.results, load_rates()) if options.model is None else None
     lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
-    tell(console, scenario, run.results, rates, stack.link_report() or {}, lines)
+    tell(console, scenario, run.results, rates, stack.link_report() or {}, lines, speed=stack.speed)
     caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
     figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
     checked = all(result.checked for result in run.results)

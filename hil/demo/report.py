@@ -55,13 +55,27 @@ def _end(result: Result, budget_s: float) -> Text:
     )
 
 
-def legs_table(scenario: Scenario, results: Sequence[Result], rates: Rates | None) -> RenderableType | None:
-    """The legs of the slowest whole query against the budget, and the same cycle with the larger model's rates."""
-    whole = [result for result in results if result.whole]
-    if not whole:
+def comparable(scenario: Scenario, results: Sequence[Result], rates: Rates | None) -> Rates | None:
+    """The rates, where the slowest whole query can be told with them: none is whole, or LOS lies in it: None."""
+    slowest = _slowest(results)
+    return None if slowest is None or _loses_contact(scenario, slowest) else rates
+
+
+def _slowest(results: Sequence[Result]) -> Result | None:
+    return max((result for result in results if result.whole), key=lambda result: result.total_s, default=None)
+
+
+def legs_table(
+    scenario: Scenario, results: Sequence[Result], rates: Rates | None, *, speed: float = 1.0
+) -> RenderableType | None:
+    """The legs of the slowest whole query against the budget, and the same cycle with the larger model's rates.
+
+    `speed`: mission seconds per real second; the engine counts in real ones.
+    """
+    slowest = _slowest(results)
+    if slowest is None:
         return None
-    slowest = max(whole, key=lambda result: result.total_s)
-    steady = rates if rates and not _loses_contact(scenario, slowest) else None
+    steady = comparable(scenario, results, rates)
     table = Table(
         title=f"Legs of the slowest query: {slowest.question.ask}", title_justify="left", box=None, pad_edge=False
     )
@@ -74,7 +88,7 @@ def legs_table(scenario: Scenario, results: Sequence[Result], rates: Rates | Non
     for leg in LEGS:
         if leg in slowest.legs:
             spent = [f"{slowest.legs[leg]:.3f} s", *([f"{other[leg]:.3f} s"] if steady else [])]
-            table.add_row(Text(f"■ {leg}", style=LEG_COLOURS[leg]), _meaning(leg, slowest), *spent)
+            table.add_row(Text(f"■ {leg}", style=LEG_COLOURS[leg]), _meaning(leg, slowest, speed), *spent)
     totals = [sum(slowest.legs.values()), *([sum(other.values())] if steady else [])]
     table.add_section()
     table.add_row(Text("total", style="bold"), "", *(Text(f"{total:.3f} s", style="bold") for total in totals))
@@ -86,19 +100,20 @@ def legs_table(scenario: Scenario, results: Sequence[Result], rates: Rates | Non
     return table
 
 
-def _meaning(leg: str, result: Result) -> str:
+def _meaning(leg: str, result: Result, speed: float) -> str:
     if leg == "PREFILL":
-        return f"{LEG_MEANING[leg]}: {_work(result, 'prompt_tokens', 'prefill_ms')}"
+        return f"{LEG_MEANING[leg]}: {_work(result, 'prompt_tokens', 'prefill_ms', speed)}"
     if leg == "DECODE":
-        return f"{LEG_MEANING[leg]}: {_work(result, 'tokens', 'decode_ms')}"
+        return f"{LEG_MEANING[leg]}: {_work(result, 'tokens', 'decode_ms', speed)}"
     return LEG_MEANING[leg]
 
 
-def _work(result: Result, tokens: str, spent: str) -> str:
+def _work(result: Result, tokens: str, spent: str, speed: float) -> str:
     """What the engine itself measured on board, beside the leg's evidence, which waits for its packets."""
     receipt = result.receipt
     seconds = float(receipt.get(spent) or 0) / 1000
-    return f"{receipt.get(tokens, '?')} tokens ({seconds:.3f} s by the engine)"
+    unit = "s" if speed == 1 else "real s"
+    return f"{receipt.get(tokens, '?')} tokens ({seconds:.3f} {unit} by the engine)"
 
 
 def _fits(total: float, budget_s: float) -> Text:
@@ -165,11 +180,13 @@ def tell(
     rates: Rates | None,
     link: Mapping[str, Any],
     lines: Sequence[str],
+    *,
+    speed: float = 1.0,
 ) -> None:
-    """Print the whole report; `link` holds the link's counters."""
+    """Print the whole report; `link` holds the link's counters, `speed` mission seconds per real second."""
     console.print()
     console.print(answers(results, scenario.budget_s))
-    table = legs_table(scenario, results, rates)
+    table = legs_table(scenario, results, rates, speed=speed)
     if table is not None:
         console.print(table)
         console.print()

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from hil.demo.rates import Rates, load_rates
-from hil.demo.report import amount, evidence, legs_table, tell
+from hil.demo.report import amount, comparable, evidence, legs_table, tell
 from hil.demo.result import Result
 from hil.demo.timeline import draw_timeline, ending
 from hil.errors import BenchError
@@ -97,6 +97,21 @@ def test_a_query_that_loses_contact_has_no_second_column(scenario: Scenario) -> 
     shown = text(legs_table(scenario, [crossing], QWEN))
     assert "this run" in shown
     assert "same cycle" not in shown
+
+
+def test_rates_that_stand_in_no_column_are_not_told(scenario: Scenario) -> None:
+    """Neither where LOS lies in the slowest query, nor where no answer is whole."""
+    assert comparable(scenario, [result(scenario)], QWEN) is QWEN
+    assert comparable(scenario, [result(scenario, start=58.0)], QWEN) is None
+    assert comparable(scenario, [result(scenario, leg="FAILED")], QWEN) is None
+
+
+def test_real_seconds_beside_mission_seconds_are_called_real(scenario: Scenario) -> None:
+    """The engine counts in real seconds; where mission time runs at their pace there is nothing to tell apart."""
+    asked = result(scenario)
+    asked.query["receipt"] = {"tokens": 107, "decode_ms": 10_702}
+    assert "107 tokens (10.702 real s by the engine)" in text(legs_table(scenario, [asked], None, speed=5))
+    assert "107 tokens (10.702 s by the engine)" in text(legs_table(scenario, [asked], None, speed=1))
 
 
 def test_the_report_says_what_is_measured_simulated_and_cited(scenario: Scenario) -> None:
