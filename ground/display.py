@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +17,10 @@ from spacelink import DICTIONARY
 
 SHOWN = (Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.DELIVERED)
 """Legs drawn for every query; the others when they happened."""
+PROGRESS_S = 5.0
+"""Real seconds between two lines about a query in the same leg, where there is no terminal."""
+PARTIAL_CHARACTERS = 100
+"""As much of a growing answer, from its end, as such a line takes."""
 SEVERITY = {"informative": "dim", "low": "yellow", "medium": "yellow", "high": "red"}
 STATE = {"low": "yellow", "high": "red", "unknown": "dim"}
 
@@ -59,13 +65,25 @@ def status_line(query: dict[str, Any]) -> Text:
     return Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
 
+def progress_line(query: dict[str, Any]) -> str:
+    """How far an answer is: tokens, segments, its newest words."""
+    have, total = query["segments"]["have"], query["segments"]["total"]
+    words = " ".join(query["partial"].split())
+    if len(words) > PARTIAL_CHARACTERS:
+        words = f"… {words[-PARTIAL_CHARACTERS + 2 :].partition(' ')[2]}"
+    counted = f"  {query['tokens']} tokens · segments {have}/{'?' if total is None else total}"
+    return f"{counted} · {words}" if words else counted
+
+
 class LegsLive:
     """The legs of a query on stderr while it goes on; the answer stays alone on stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self._clock = clock
         self._last = ""
+        self._said, self._said_at = "", 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -79,7 +97,7 @@ class LegsLive:
             self._live.stop()
 
     def show(self, query: dict[str, Any]) -> None:
-        """Draw the newest state; without a terminal, one line for each new leg."""
+        """Draw the newest state; without a terminal, a line for each new leg and now and then one within."""
         if self._console.is_terminal:
             lines = [legs_line(query), status_line(query)]
             if query["partial"] and query["leg"] not in ENDS:
@@ -87,6 +105,10 @@ class LegsLive:
             self._live.update(Group(*lines), refresh=True)
         elif query["leg"] != self._last:
             self._console.print(f"{clock(query['times'].get(query['leg']))} {query['leg']}", highlight=False)
+            self._said, self._said_at = progress_line(query), self._clock()
+        elif self._clock() - self._said_at >= PROGRESS_S and progress_line(query) != self._said:
+            self._said, self._said_at = progress_line(query), self._clock()
+            self._console.print(Text(self._said, style="dim"), soft_wrap=True)
         self._last = query["leg"]
 
 

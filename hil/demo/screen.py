@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +20,10 @@ from hil.plan import FLIGHT_NODE, GROUND_NODE, contact_plan
 
 SHOWN = tuple(leg for leg in LEGS if leg not in ("UPLINKED", "CHECKING"))
 """Legs that a query passes today: COP-1 and the release gate are not in yet."""
+PROGRESS_S = 5.0
+"""Real seconds between two lines about one query that is still in the same leg."""
+DETAIL_CHARACTERS = 160
+"""As much of an answer as a line takes."""
 
 
 class Screen(Protocol):
@@ -40,11 +46,13 @@ def screen(console: Console) -> Screen:
 
 
 class PlainScreen:
-    """One line for each step that a query makes."""
+    """One line for each step that a query makes, and now and then one about an answer that grows meanwhile."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
-        self.last: dict[str, str] = {}
+        self.clock = clock
+        self.last: dict[str, tuple[str, str, float]] = {}
+        """Leg and detail that were printed last for each query, and when (real seconds)."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,12 +63,14 @@ class PlainScreen:
         pass
 
     def show(self, run: Run) -> None:
-        """Print the queries whose leg has changed."""
+        """Print the queries whose leg has changed, or, every `PROGRESS_S` at most, what is known of them."""
         for result in run.results:
             leg = f"{result.leg}{' (waits for AOS)' if result.query.get('wait_aos') else ''}"
-            if self.last.get(result.id) != leg:
-                self.last[result.id] = leg
-                line = f"T+{run.stack.now():8.2f} s  {result.id[:6]}  {leg:28}  {_detail(result)}"
+            detail, now = _detail(result), self.clock()
+            said, told, at = self.last.get(result.id, ("", "", now))
+            if leg != said or (detail != told and now - at >= PROGRESS_S):
+                self.last[result.id] = leg, detail, now
+                line = f"T+{run.stack.now():8.2f} s  {result.id[:6]}  {leg:28}  {detail}"
                 self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -125,5 +135,13 @@ def _detail(result: Result) -> str:
     if segments.get("total") or segments.get("have"):
         parts.append(f"segments {segments.get('have', 0)}/{segments.get('total') or '?'}")
     if result.answer:
-        parts.append(textwrap.shorten(result.answer, 160, placeholder=" …"))
+        parts.append(_excerpt(result))
     return " · ".join(parts) or result.question.ask
+
+
+def _excerpt(result: Result) -> str:
+    """The beginning of an answer that is there; the end of one that still grows, where the news is."""
+    words = " ".join(result.answer.split())
+    if result.ended or len(words) <= DETAIL_CHARACTERS:
+        return textwrap.shorten(words, DETAIL_CHARACTERS, placeholder=" …")
+    return f"… {words[-DETAIL_CHARACTERS + 2 :].partition(' ')[2]}"
