@@ -39,8 +39,12 @@ class Archive:
         self._settings = settings or ArchiveSettings()
         self._engine = _engine(url)
         self._written: dict[type[Table], int] = {}
-        with self._errors("opened"):
-            Table.metadata.create_all(self._engine)
+        try:
+            with self._errors("opened"):
+                Table.metadata.create_all(self._engine)
+        except ArchiveError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections; the journal of SQLite is folded in by the last one."""
@@ -217,8 +221,12 @@ def _engine(url: str) -> Engine:
 
         @event.listens_for(engine, "connect")
         def _prepare(connection: Any, _: object) -> None:
-            for pragma in ("journal_mode = WAL", "busy_timeout = 5000"):
-                connection.execute(f"PRAGMA {pragma}")
+            try:
+                for pragma in ("journal_mode = WAL", "busy_timeout = 5000"):
+                    connection.execute(f"PRAGMA {pragma}")
+            except Exception:
+                connection.close()  # no pool knows it yet
+                raise
 
     return engine
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from ground.station.parts import Part
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(f"sqlite:///{tmp_path}/archive.sqlite", ArchiveSettings.model_validate({"telemetry_rows": 1000}))
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    settings = ArchiveSettings.model_validate({"telemetry_rows": 1000})
+    with closing(Archive(f"sqlite:///{tmp_path}/archive.sqlite", settings)) as opened:
+        yield opened
 
 
 def full_record(query_id: int = 2**64 - 1) -> Record:
