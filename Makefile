@@ -26,7 +26,7 @@ env-test:
 	@requirements/install.sh test
 
 # Locks: versions and hashes for every platform, no index address. Needs uv (pip install uv).
-LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q
+LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
 lock:
 	$(LOCK) requirements/build.in -o requirements/build.txt
 	$(LOCK) pyproject.toml --extra test -o requirements/test.txt
