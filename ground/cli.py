@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="What stays: station, archive, API and questions.\n\n"
-    'Start it:  `orbitlm ground serve`  ·  ask:  `orbitlm ground ask "How many vessels are dark?" --scene vessels-strait`',
+    'Start it:  `orbitlm ground serve`  ·  ask:  `orbitlm ground ask "What is a watchdog?"`',
 )
 config_app = typer.Typer(
     no_args_is_help=True, help="Settings of the station: write a file of all, or show those in force."
