@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from flight.store import files
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    files.write_whole(path, text.encode(), durable=False)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,6 @@ The codes are always made from the file on flash (`flight.integrity.derivation`)
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from xxhash import xxh3_64_intdigest
 from flight.integrity.crc import crc32c
 from flight.integrity.errors import CodesRefused
 from flight.integrity.pages import Pages
+from flight.store.files import write_whole
 from models.manifest import STRIPE, Manifest
 
 PER_BLOCK: Final = 64
@@ -167,13 +167,8 @@ def blocks_for(pages: Pages) -> int:
 
 def save(codes: Codes, path: Path) -> None:
     """Write the table to `path`, whole or not at all."""
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
-            file.write(codes.dump())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, codes.dump())
     except OSError as error:
         raise CodesRefused(f"The page codes {path} cannot be written: {error.strerror}.") from error
 
