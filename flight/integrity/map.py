@@ -1,6 +1,6 @@
-"""What a byte of the model file is: tensor, block, field and bit.
+"""What a bit of the model file is, and where a bit of the model lies: tensor, block, field, index, bit ↔ byte and bit.
 
-Block layouts: github.com/ggml-org/ggml, src/ggml-common.h (block_q8_0 and its like); all little-endian.
+The blocks themselves are told in `models.gguf_layout`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from models.gguf_file import TENSOR_TYPES
+from models.errors import LayoutError
+from models.gguf_layout import BLOCK_BYTES, LAYOUTS, Layout, Meaning, Role
 
 
 class Tensor(Protocol):
@@ -27,39 +28,10 @@ class Tensor(Protocol):
 
 
 @dataclass(frozen=True)
-class Field:
-    """A run of equal units in a block: `count` units of `unit` bytes each."""
-
-    name: str
-    unit: int
-    count: int
-
-
-LAYOUTS: Final[dict[str, tuple[Field, ...]]] = {
-    "F32": (Field("float32", 4, 1),),
-    "F16": (Field("float16", 2, 1),),
-    "BF16": (Field("bfloat16", 2, 1),),
-    "Q8_0": (Field("scale", 2, 1), Field("weight", 1, 32)),
-    "Q4_0": (Field("scale", 2, 1), Field("weights", 1, 16)),
-    "Q4_K": (Field("scale", 2, 1), Field("minimum", 2, 1), Field("scales", 1, 12), Field("weights", 1, 128)),
-    "Q5_K": (
-        Field("scale", 2, 1),
-        Field("minimum", 2, 1),
-        Field("scales", 1, 12),
-        Field("high bits", 1, 32),
-        Field("weights", 1, 128),
-    ),
-    "Q6_K": (Field("weights", 1, 128), Field("high bits", 1, 64), Field("scales", 1, 16), Field("scale", 2, 1)),
-}
-"""Blocks as they lie in the file. Other types are told by tensor, block and byte."""
-
-_BLOCK_BYTES: Final = {name: size for name, _, size in TENSOR_TYPES.values()}
-
-
-@dataclass(frozen=True)
 class Place:
-    """One bit of the file. `bit` counts from the least significant of unit `index` of `field` in `block` of `tensor`.
+    """One bit of the file: bit `bit` of element `index` of `field` (ggml's name) in `block` of `tensor`.
 
+    `meaning` says what it does in the block, None where the layout of the type is not known: then `field` is "byte".
     Outside of tensors `tensor` is empty, `field` is "header" or "padding", and `block` and `index` are 0.
     """
 
@@ -70,13 +42,28 @@ class Place:
     field: str
     index: int
     bit: int
+    meaning: Meaning | None = None
 
     def __str__(self) -> str:
         """As in "blk.3.ffn_up.weight, block 1234, scale, bit 14"."""
         if not self.tensor:
             return f"{self.field}, byte {self.offset}, bit {self.bit}"
-        unit = f"{self.field} {self.index}" if self.index else self.field
-        return f"{self.tensor}, block {self.block}, {unit}, bit {self.bit}"
+        return f"{self.tensor}, block {self.block}, {self._what()}"
+
+    def _what(self) -> str:
+        if self.meaning is None:
+            return f"{self.field} {self.index}, bit {self.bit}"
+        role, number, bit = self.meaning.role, self.meaning.number, self.meaning.bit
+        if role is Role.FLOAT:
+            return f"{_calling(self.tensor, self.field)}, bit {bit}"
+        return f"{role}, bit {bit}" if role in (Role.SCALE, Role.MINIMUM) else f"{role} {number}, bit {bit}"
+
+
+def _calling(tensor: str, field: str) -> str:
+    """Vectors that are not quantized are called by what they do: a flipped norm scales a channel of every token."""
+    if "norm" in tensor:
+        return "norm"
+    return "bias" if tensor.endswith(".bias") else field
 
 
 class TensorMap:
@@ -86,6 +73,7 @@ class TensorMap:
         """Sort them by offset; they must not overlap."""
         self._tensors = tuple(sorted(tensors, key=lambda tensor: tensor.offset))
         self._starts = [tensor.offset for tensor in self._tensors]
+        self._by_name = {tensor.name: tensor for tensor in self._tensors}
 
     def place(self, offset: int, bit: int) -> Place:
         """What bit `bit` (0 = least significant) of byte `offset` is."""
@@ -96,10 +84,35 @@ class TensorMap:
         inside = offset - tensor.offset
         if inside >= tensor.bytes:
             return Place(offset, "", "", 0, "padding", 0, bit)
-        size = _BLOCK_BYTES.get(tensor.type, 1)
-        block, byte = divmod(inside, size)
-        name, index, field_bit = _field(tensor, byte, bit)
-        return Place(offset, tensor.name, tensor.type, block, name, index, field_bit)
+        block, byte = divmod(inside, BLOCK_BYTES.get(tensor.type, 1))
+        layout = LAYOUTS.get(tensor.type)
+        if layout is None:
+            return Place(offset, tensor.name, tensor.type, block, "byte", byte, bit)
+        slot = layout.at(byte, bit)
+        return Place(offset, tensor.name, tensor.type, block, slot.field, slot.index, slot.bit, slot.meaning)
+
+    def address(self, tensor: str, block: int, field: str, index: int, bit: int) -> tuple[int, int]:
+        """(offset in the file, bit of that byte) of a field's bit: the inverse of `place`; LayoutError without one."""
+        start, layout = self._block(tensor, block)
+        byte, inner = layout.address(field, index, bit)
+        return start + byte, inner
+
+    def bits(self, tensor: str, block: int, role: Role, number: int = 0) -> tuple[tuple[int, int], ...]:
+        """(offset, bit) of every bit of one number of a block, the lowest first, as in `Layout.bits`."""
+        start, layout = self._block(tensor, block)
+        return tuple((start + byte, bit) for byte, bit in layout.bits(role, number))
+
+    def blocks(self, tensor: str) -> int:
+        """How many blocks a tensor has."""
+        found = self.tensor(tensor)
+        return found.bytes // BLOCK_BYTES.get(found.type, 1)
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of a name; LayoutError when the file has none."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise LayoutError(f"There is no tensor {name!r} in the file.")
+        return found
 
     def tensors(self, start: int, end: int) -> tuple[str, ...]:
         """Names of the tensors that have bytes from `start` to `end`."""
@@ -107,21 +120,12 @@ class TensorMap:
         last = bisect_right(self._starts, end - 1)
         return tuple(t.name for t in self._tensors[first:last] if t.offset + t.bytes > start)
 
-
-def _field(tensor: Tensor, byte: int, bit: int) -> tuple[str, int, int]:
-    """Field name, index of the unit, bit of the unit, for bit `bit` of byte `byte` of a block."""
-    for field in LAYOUTS.get(tensor.type, ()):
-        if byte < field.unit * field.count:
-            index, inner = divmod(byte, field.unit)
-            return _named(field.name, tensor.name), index, 8 * inner + bit
-        byte -= field.unit * field.count
-    return "byte", byte, bit
-
-
-def _named(field: str, tensor: str) -> str:
-    """Unquantized vectors are called by what they do: a flipped norm scales a channel of every token."""
-    if field != "float32":
-        return field
-    if "norm" in tensor:
-        return "norm"
-    return "bias" if tensor.endswith(".bias") else field
+    def _block(self, name: str, block: int) -> tuple[int, Layout]:
+        """The offset of a block in the file and its layout."""
+        tensor = self.tensor(name)
+        layout = LAYOUTS.get(tensor.type)
+        if layout is None:
+            raise LayoutError(f"The layout of {tensor.type} blocks is not known here, so {name} has no fields.")
+        if not 0 <= block < self.blocks(name):
+            raise LayoutError(f"{name} has {self.blocks(name)} blocks: there is no block {block}.")
+        return tensor.offset + block * layout.bytes, layout

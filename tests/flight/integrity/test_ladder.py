@@ -38,7 +38,7 @@ def test_any_one_flip_is_repaired_from_the_checksum(bit: int) -> None:
     assert (finding.bits, finding.tensors) == (1, ("blk.0.ffn_up.weight",))
     (place,) = finding.places
     block, byte = divmod(bit // 8, 34)
-    expected = ("scale", 0, 8 * byte + bit % 8) if byte < 2 else ("weight", byte - 2, bit % 8)
+    expected = ("d", 0, 8 * byte + bit % 8) if byte < 2 else ("qs", byte - 2, bit % 8)
     assert (place.offset, place.block, (place.field, place.index, place.bit)) == (bit // 8, block, expected)
     assert ladder.check() == []
 

@@ -11,8 +11,10 @@ from gguf.quants import dequantize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.integrity.map import LAYOUTS, Place, TensorMap
-from models.gguf_file import TENSOR_TYPES, read_info
+from flight.integrity.map import Place, TensorMap
+from models.errors import LayoutError
+from models.gguf_file import read_info
+from models.gguf_layout import LAYOUTS, TENSOR_TYPES, Role
 from models.manifest import Tensor, make
 from models.random_weights import DIMS, write_random
 
@@ -22,11 +24,6 @@ SIZES = {name: (values, size) for name, values, size in TENSOR_TYPES.values()}
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random(DIMS["tiny"], tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-
-
-@pytest.mark.parametrize("kind", LAYOUTS)
-def test_a_layout_fills_its_block(kind: str) -> None:
-    assert sum(field.unit * field.count for field in LAYOUTS[kind]) == SIZES[kind][1]
 
 
 def place_in(kind: str, byte: int, bit: int) -> Place:
@@ -48,35 +45,66 @@ def changed_values(kind: str, byte: int, bit: int) -> list[int]:
     return [int(number) for number in np.flatnonzero(before.view(np.uint32) != after.view(np.uint32))]
 
 
-@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16", "F32"])
-def test_a_flip_changes_the_values_that_its_field_feeds(kind: str) -> None:
-    """Every bit of the middle block: none outside of it, and as many as the field is for."""
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_a_flip_changes_only_values_that_its_place_names(kind: str) -> None:
+    """Every bit of the middle block; that it changes all of them is shown in tests/models/test_gguf_layout.py."""
     values, size = SIZES[kind]
-    most = {"scale": values, "minimum": values, "scales": 64, "weights": 2, "high bits": 8, "weight": 1}
     for byte in range(size, 2 * size):
         for bit in range(8):
             place, changed = place_in(kind, byte, bit), changed_values(kind, byte, bit)
             assert place.block == 1
-            assert all(values <= number < 2 * values for number in changed)
-            assert len(changed) <= most.get(place.field, 1), place
-            if place.field in ("weight", "float16", "bfloat16", "float32"):
-                assert changed == [values + place.index], place
-            if place.field == "scale" and place.bit == 14:
-                assert len(changed) > values // 2, place
+            assert place.meaning is not None
+            assert {number - values for number in changed} <= set(place.meaning.weights), place
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_address_is_the_inverse_of_place(kind: str) -> None:
+    tensor = Tensor(name="w", type=kind, offset=1000, bytes=3 * SIZES[kind][1])
+    found = TensorMap([tensor])
+    assert found.blocks("w") == 3
+    for at in range(tensor.bytes):
+        for bit in range(8):
+            place = found.place(1000 + at, bit)
+            assert found.address("w", place.block, place.field, place.index, place.bit) == (1000 + at, bit)
+            assert place.meaning is not None
+            bits = found.bits("w", place.block, place.meaning.role, place.meaning.number)
+            assert bits[place.meaning.bit] == (1000 + at, bit)
+
+
+def test_a_place_that_is_not_there_is_refused_in_a_sentence() -> None:
+    found = TensorMap(
+        [Tensor(name="a", type="Q8_0", offset=64, bytes=68), Tensor(name="b", type="IQ4_XS", offset=200, bytes=136)]
+    )
+    for tensor, block, field, words in (
+        ("c", 0, "d", "no tensor 'c'"),
+        ("a", 2, "d", "has 2 blocks"),
+        ("a", -1, "d", "has 2 blocks"),
+        ("a", 0, "dmin", "no field 'dmin'; it has d, qs"),
+        ("b", 0, "d", "layout of IQ4_XS"),
+    ):
+        with pytest.raises(LayoutError, match=words):
+            found.address(tensor, block, field, 0, 0)
+    with pytest.raises(LayoutError, match="no sub-scale 0"):
+        found.bits("a", 0, Role.SUB_SCALE)
 
 
 def test_a_q8_0_block_is_told_to_the_bit() -> None:
-    """34 bytes: an fp16 scale, then 32 weights."""
+    """34 bytes: an fp16 scale, then 32 weights. Of a Q4_0 byte the high half is the weight 16 further on."""
     assert str(place_in("Q8_0", 34 + 1, 6)) == "blk.0.ffn_up.weight, block 1, scale, bit 14"
     assert str(place_in("Q8_0", 34 + 2 + 31, 7)) == "blk.0.ffn_up.weight, block 1, weight 31, bit 7"
+    assert str(place_in("Q4_0", 18 + 5, 6)) == "blk.0.ffn_up.weight, block 1, weight 19, bit 2"
+    assert str(place_in("Q6_K", 210 + 194, 7)) == "blk.0.ffn_up.weight, block 1, sub-scale 2, bit 7"
 
 
 def test_unquantized_vectors_are_called_by_what_they_do() -> None:
     tensors = [Tensor(name=name, type="F32", offset=at, bytes=64) for name, at in
                (("blk.0.attn_norm.weight", 0), ("blk.0.attn_q.bias", 64), ("rope_freqs.weight", 128))]  # fmt: skip
     found = TensorMap(tensors)
-    assert [found.place(at + 7, 6).field for at in (0, 64, 128)] == ["norm", "bias", "float32"]
-    assert str(found.place(7, 6)) == "blk.0.attn_norm.weight, block 1, norm, bit 30"
+    assert [str(found.place(at + 7, 6)) for at in (0, 64, 128)] == [
+        "blk.0.attn_norm.weight, block 1, norm, bit 30",
+        "blk.0.attn_q.bias, block 1, bias, bit 30",
+        "rope_freqs.weight, block 1, float32, bit 30",
+    ]
 
 
 def test_a_type_without_a_layout_is_told_by_block_and_byte() -> None:
@@ -109,7 +137,7 @@ def test_bytes_between_tensors_are_padding() -> None:
         [Tensor(name="a", type="Q8_0", offset=64, bytes=34), Tensor(name="b", type="F32", offset=128, bytes=4)]
     )
     assert [found.place(at, 3).field for at in (63, 64, 97, 98, 127, 128, 131, 132)] == [
-        "header", "scale", "weight", "padding", "padding", "float32", "float32", "padding",
+        "header", "d", "qs", "padding", "padding", "float32", "float32", "padding",
     ]  # fmt: skip
     assert found.place(98, 3).tensor == ""
 
