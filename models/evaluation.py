@@ -16,7 +16,7 @@ SMALL_MARGIN = 0.3
 
 @dataclass(frozen=True)
 class Result:
-    """One case answered: whether exactly right, the share of its facts in the answer, whether the answer ended."""
+    """One case answered: exactly right or not, the share of its facts, whether it ended, each token's logit margin."""
 
     case: Case
     answer: str
@@ -24,7 +24,12 @@ class Result:
     facts: float
     ended: bool
     tokens: int
-    small_margins: int
+    margins: tuple[float, ...]
+
+    @property
+    def small_margins(self) -> int:
+        """Return how many tokens were decided by less than `SMALL_MARGIN`."""
+        return sum(margin < SMALL_MARGIN for margin in self.margins)
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,9 @@ def score(runner: Runner, cases: Sequence[Case], progress: Callable[[int], None]
     results = []
     for number, case in enumerate(cases, 1):
         reply = runner.answer(case.user)
-        small = sum(margin < SMALL_MARGIN for margin in reply.margins)
         exact = reply.ended and reply.text == case.answer
         results.append(
-            Result(case, reply.text, exact, share_of_facts(case, reply.text), reply.ended, reply.tokens, small)
+            Result(case, reply.text, exact, share_of_facts(case, reply.text), reply.ended, reply.tokens, reply.margins)
         )
         if progress:
             progress(number)
