@@ -20,9 +20,9 @@ from typing import Any, Final
 from rich.table import Table
 
 from hil.bench.bare import BareAnswer, BareLoop
-from hil.bench.spacecraft import Spacecraft
 from hil.errors import BenchError
 from hil.machine import facts
+from hil.spacecraft import Spacecraft
 from models import cadet_path
 from models.paths import data_path
 
@@ -123,9 +123,11 @@ def run(model: Path | None = None, *, threads: int = 1, rounds: int = 0) -> Infe
     size = path.stat().st_size
     small = size < SMALL_BYTES
     asked = _questions() if small else _questions()[:2]
+    scenes = {f"bench{number}": scene for number, (scene, _) in enumerate(asked)}
+    settings = {"model": {"threads": threads}, "engine": {"first_token_s": 600.0, "token_s": 120.0}}
     with (
         tempfile.TemporaryDirectory(prefix="orbitlm-bench-") as folder,
-        Spacecraft(Path(folder), path, threads=threads, scenes=[scene for scene, _ in asked]) as craft,
+        Spacecraft(Path(folder), path, scenes=scenes, settings=settings) as craft,
         BareLoop(craft.image, threads=threads) as bare,
     ):
         measured = []
@@ -134,10 +136,12 @@ def run(model: Path | None = None, *, threads: int = 1, rounds: int = 0) -> Infe
                 prompt = bare.prompt(scene, question)
                 limit = 200 if small else 24
                 alone = bare.answer(prompt, limit) if turn % 2 else None
-                receipt = craft.ask(number, question, max_tokens=limit, deadline_s=_DEADLINE_S)
+                asking = {"scene": f"bench{number}", "max_tokens": limit, "time_budget_s": int(_DEADLINE_S)}
+                receipt = craft.answer(question, deadline_s=_DEADLINE_S, **asking)
                 alone = alone or bare.answer(prompt, limit)
                 _same(question, prompt.sha256, alone, receipt)
                 craft.release(receipt)
+                craft.link.forget()
                 measured.append((alone, receipt))
     measured = measured[len(asked) :]  # the first round warms both up
     return InferenceBench(
