@@ -159,6 +159,14 @@ class HealthSettings(Section):
     resume_cpu_degc: float = Field(default=88.0, description="Queries start again when CPU_T is below this, degC.")
 
 
+class FaultSettings(Section):
+    """The bench's door for faults (docs/contract.md §7.4); a spacecraft that flies keeps it shut."""
+
+    allowed: bool = Field(
+        default=False, description="Lets a fault injector of the same user hold, trace and damage the processes."
+    )
+
+
 class FlightSettings(Section):
     """All settings of the flight process. `load` reads them from their sources; a child gets them as JSON."""
 
@@ -173,6 +181,7 @@ class FlightSettings(Section):
     core: CoreSettings = Field(default_factory=CoreSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
+    faults: FaultSettings = Field(default_factory=FaultSettings)
 
     @property
     def data_dir(self) -> Path:

@@ -41,10 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     from flight.inference.duty import Duty, Leave
     from flight.inference.engine import Engine
     from flight.inference.errors import ModelRefused
+    from flight.inference.fault_port import let_trace
 
     duty = Duty(ControlChannel.from_fd(given.control_fd))
     duty.catch_signals()
     binding.start()
+    if settings.faults:
+        let_trace()
     try:
         engine = Engine(settings, duty)
         healthy = engine.serve(given.core_address)

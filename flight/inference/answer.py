@@ -9,6 +9,7 @@ from typing import Final
 from flight.inference.decoder import Decoder
 from flight.inference.duty import TICK_S, Duty, Leave
 from flight.inference.errors import PeerClosed, QueryRefused
+from flight.inference.fault_port import FaultPort
 from flight.inference.prompt import Prompt, PromptMaker
 from flight.inference.protocol import Done, Prefill, Run, Started, Stop, Text
 from flight.inference.sampling import Sampler
@@ -21,11 +22,12 @@ _PACE_SLICE_S: Final = 0.05
 class Answer:
     """Runs one query. `run` sends prefill, started and text messages as they come about, and returns the last one."""
 
-    def __init__(self, query: Run, decoder: Decoder, maker: PromptMaker, duty: Duty) -> None:
+    def __init__(self, query: Run, decoder: Decoder, maker: PromptMaker, duty: Duty, port: FaultPort) -> None:
         self._query = query
         self._decoder = decoder
         self._maker = maker
         self._duty = duty
+        self._port = port
         self._deadline = monotonic() + query.time_budget_s
         self._next_tick = 0.0
         self._stop: Stop | None = None
@@ -39,6 +41,7 @@ class Answer:
         begun = monotonic()
         prompt = self._maker.make(query.messages, thinking=query.thinking)
         limit = self._room(prompt)
+        self._port.hold(0)
         if self._prefill(prompt):
             started = monotonic()
             self._duty.send(
@@ -104,6 +107,7 @@ class Answer:
 
     def _decode(self, prompt: Prompt, limit: int) -> None:
         query, decoder, duty, vocabulary = self._query, self._decoder, self._duty, self._maker.vocabulary
+        port = self._port
         duty.enter("decode")
         splitter = ThinkingSplitter(self._maker.marks, begun=prompt.thinking_begun)
         position = len(prompt.tokens)
@@ -128,6 +132,8 @@ class Answer:
                     self._send_text(*splitter.take())
                     if self._tick():
                         break
+                port.hold(self._tokens)
+                port.evaluation = self._tokens
                 decoder.step(token)
         self._send_text(*splitter.finish())
 

@@ -24,8 +24,11 @@ Interrupt = Callable[[], bool]
 class Decoder:
     """A llama.cpp context with everything pinned that changes rounding: threads, batches, attention, one sequence."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, watch: Any = None) -> None:
+        """`watch`: the fault port's eval callback (`FaultPort.watch`), which must live as long as the context."""
         params = llama_cpp.llama_context_default_params()
+        if watch is not None:
+            params.cb_eval = watch
         params.n_ctx = model.n_ctx
         params.n_batch = model.settings.n_batch
         params.n_ubatch = model.settings.n_ubatch

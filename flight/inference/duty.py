@@ -15,7 +15,7 @@ from typing import Final
 from flight.control import ControlChannel
 from flight.inference.channel import FramedSocket
 from flight.inference.errors import PeerClosed, ProtocolError
-from flight.inference.protocol import Cancel, Indication, Ping, Pong, Run, parse_request
+from flight.inference.protocol import Cancel, Go, Indication, Ping, Pong, Run, parse_request
 
 TICK_S: Final = 0.02
 """Least time between two looks at the sockets, and between two `text` messages (docs/contract.md §4)."""
@@ -39,6 +39,7 @@ class Duty:
         self._running = ""
         self._core: FramedSocket | None = None
         self._cancelled: set[str] = set()
+        self._gone = False
         self._next_beat = 0.0
         self._beaten = -1
         self._signal, self._signal_writer = socket.socketpair()
@@ -77,6 +78,12 @@ class Duty:
     def cancelled(self) -> bool:
         """Whether core cancelled the running query."""
         return self._running in self._cancelled
+
+    def hold(self) -> None:
+        """Stand still until core says go, or cancels. Raises `Leave`, `PeerClosed`."""
+        self._gone = False
+        while not self._gone and not self.cancelled():
+            self.attend(BEAT_S)
 
     def enter(self, phase: str) -> None:
         """Change the phase, and say so at once: it changes the supervisor's deadline."""
@@ -129,6 +136,8 @@ class Duty:
             match request:
                 case Run():
                     self._queue.append(request)
+                case Go():
+                    self._gone = request.id == self._running
                 case Cancel():
                     self._cancel(request.id)
                 case Ping():

@@ -10,6 +10,7 @@ from flight.inference.channel import FramedSocket, connect
 from flight.inference.decoder import Decoder
 from flight.inference.duty import Duty, Leave
 from flight.inference.errors import PeerClosed, QueryFailed, QueryRefused
+from flight.inference.fault_port import FaultPort
 from flight.inference.model import Model
 from flight.inference.prompt import PromptMaker
 from flight.inference.protocol import Done, Failed, Ready, Refused, Run
@@ -27,6 +28,8 @@ class Engine:
 
     def __init__(self, settings: EngineSettings, duty: Duty) -> None:
         self._duty = duty
+        self._port = FaultPort(allowed=settings.faults, duty=duty)
+        self._armed: Decoder | None = None
         self._left: Leave | None = None
         try:
             self._model = Model(settings, self._loading)
@@ -59,13 +62,18 @@ class Engine:
             core.close()
 
     def close(self) -> None:
+        if self._armed is not None:
+            self._armed.close()
         self._decoder.close()
         self._model.close()
 
     def _answer(self, query: Run) -> tuple[Done | Refused | Failed, bool]:
         """The last message of a query, and whether this process may go on after it."""
         try:
-            return Answer(query, self._decoder, self._maker, self._duty).run(), True
+            decoder = self._decoder
+            if self._port.open(query.id, query.hold_at, query.arm):
+                self._armed = decoder = self._armed or Decoder(self._model, self._port.watch)
+            return Answer(query, decoder, self._maker, self._duty, self._port).run(), True
         except QueryRefused as error:
             return Refused(id=query.id, reason=error.reason, detail=error.detail), True
         except QueryFailed as error:
@@ -76,6 +84,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - reported as this query's end; then a fresh process takes over
             _log.exception("query %s met a fault of the engine", query.id)
             return Failed(id=query.id, reason="internal", detail=f"{type(error).__name__}: {error}"), False
+        finally:
+            self._port.close()
 
     def _loading(self) -> bool:
         self._duty.work += 1

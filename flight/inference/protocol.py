@@ -60,10 +60,25 @@ class ChatMessage(_Message):
 # ---- core → engine ---------------------------------------------------------------------------------------------------
 
 
+class Arm(_Message):
+    """A compute fault (docs/contract.md §7.4): flip `bit` of one value of a tensor of the graph, once.
+
+    `tensor`: its name in llama.cpp's graph, as in "ffn_out-3"; `occurrence`: how many of this name to pass over first.
+    `token`: answer tokens there were when the evaluation began (0: prefill). `element` counts modulo the tensor's size.
+    """
+
+    tensor: Annotated[str, Field(min_length=1, max_length=63)]
+    token: Annotated[int, Field(ge=0)]
+    element: Annotated[int, Field(ge=0)]
+    bit: Annotated[int, Field(ge=0, lt=32)]
+    occurrence: Annotated[int, Field(ge=0)] = 0
+
+
 class Run(_Message):
     """Answer one query.
 
     `temperature` 0 is greedy; `top_p` 1 and `top_k` 0 leave the choice open; `pace` (tokens/s) 0 is full speed.
+    `hold_at` and `arm` are the bench's, and refused unless faults are allowed (docs/contract.md §7.4).
     """
 
     do: Literal["run"] = "run"
@@ -78,6 +93,15 @@ class Run(_Message):
     top_k: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     pace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    hold_at: tuple[int, ...] = ()
+    arm: tuple[Arm, ...] = ()
+
+
+class Go(_Message):
+    """Ends a hold: the injector has done its work."""
+
+    do: Literal["go"] = "go"
+    id: QueryId
 
 
 class Cancel(_Message):
@@ -93,7 +117,7 @@ class Ping(_Message):
     do: Literal["ping"] = "ping"
 
 
-Request = Run | Cancel | Ping
+Request = Run | Go | Cancel | Ping
 
 
 # ---- engine → core ---------------------------------------------------------------------------------------------------
@@ -192,7 +216,26 @@ class Pong(_Message):
     is_: Literal["pong"] = Field(default="pong", alias="is")
 
 
-Indication = Ready | Refused | Prefill | Started | Text | Done | Failed | Pong
+class Held(_Message):
+    """The work stands still before the point `at` of `hold_at`, until `Go`."""
+
+    is_: Literal["held"] = Field(default="held", alias="is")
+    id: QueryId
+    at: int
+
+
+class Struck(_Message):
+    """A compute fault was applied: `arm` as given; of `elements` the value's bytes `before` and `after`, hex."""
+
+    is_: Literal["struck"] = Field(default="struck", alias="is")
+    id: QueryId
+    arm: Arm
+    elements: int
+    before: str
+    after: str
+
+
+Indication = Ready | Refused | Prefill | Started | Text | Done | Failed | Pong | Held | Struck
 
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _INDICATION: Final[TypeAdapter[Indication]] = TypeAdapter(Annotated[Indication, Field(discriminator="is_")])

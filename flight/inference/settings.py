@@ -22,7 +22,7 @@ class EngineSettings(BaseModel):
     """`--settings` of `python -m flight.inference`: the RAM image to serve and the pinned parameters.
 
     `image_sha256` is the hash that `flight.integrity.image.prepare` took while it copied; `n_ctx` and `threads` may be
-    0 (by the model, by the machine).
+    0 (by the model, by the machine). `faults` opens the fault port (`flight.inference.fault_port`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,3 +34,4 @@ class EngineSettings(BaseModel):
     threads: Annotated[int, Field(ge=0)]
     n_batch: Annotated[int, Field(ge=1)]
     n_ubatch: Annotated[int, Field(ge=1)]
+    faults: bool = False

@@ -68,5 +68,6 @@ class Image:
                 "threads": model.threads,
                 "n_batch": model.n_batch,
                 "n_ubatch": model.n_ubatch,
+                "faults": self._settings.faults.allowed,
             }
         )
