@@ -24,6 +24,7 @@ from xxhash import xxh3_64_intdigest
 
 from flight.integrity.crc import crc32c
 from flight.integrity.errors import CodesRefused
+from flight.integrity.flash import Flash
 from flight.integrity.pages import Pages
 from flight.store.files import write_whole
 from models.manifest import STRIPE, Manifest
@@ -176,7 +177,8 @@ def save(codes: Codes, path: Path) -> None:
 def load(path: Path, manifest: Manifest) -> Codes:
     """The table at `path`, mended from its two copies and proven to be the one of `manifest`, or `CodesRefused`."""
     try:
-        data = path.read_bytes()
+        with Flash(path) as flash:  # past the page cache: a cached page is memory, too
+            data = flash.read(0, path.stat().st_size)
     except OSError as error:
         raise CodesRefused(f"The page codes {path} cannot be read: {error.strerror}.") from error
     codes = parse(data, str(path))

@@ -4,6 +4,7 @@ IntegrityError
 ├── ImageRefused     the model file cannot be read, or the image's directory is not ours
 ├── RoomRefused      the model does not fit into what is free; the figures are in the message
 └── CodesRefused     page codes are missing, damaged in both copies, or of another model; or flash is not the manifest's
+    └── NotPrepared  what guards the image is not in place yet: wait for the scrubber, which makes it
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class RoomRefused(IntegrityError):  # noqa: N818
 
 class CodesRefused(IntegrityError):  # noqa: N818
     """The image cannot be checked: the message says which codes or chunks are wrong, and what to do."""
+
+
+class NotPrepared(CodesRefused):
+    """Manifest, codes or parity are not there yet: `flight.integrity.guard.prepare` makes them."""

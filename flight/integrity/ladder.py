@@ -106,6 +106,12 @@ class Ladder:
         findings += [self._unrepaired(damaged, reasons[damaged]) for damaged in pending]
         return self._counted(findings)
 
+    def tell(self, pages: Iterable[int], parity_pages: Iterable[int], reason: str) -> list[Finding]:
+        """Findings for pages that a pass reported, without a repair; nothing is written."""
+        damaged = [_Damaged(Part.IMAGE, page) for page in pages]
+        damaged += [_Damaged(Part.PARITY, page) for page in parity_pages]
+        return self._counted([self._unrepaired(one, reason) for one in damaged])
+
     def _counted(self, findings: list[Finding]) -> list[Finding]:
         self.counters.update((finding.part, finding.outcome) for finding in findings)
         return findings

@@ -9,12 +9,14 @@ from flight.integrity.pages import Pages
 
 
 class Parity:
-    """The parity pages of an image, in private memory. A short last page counts as if filled with zeros."""
+    """The parity pages of an image. A short last page counts as if filled with zeros."""
 
-    def __init__(self, pages: Pages) -> None:
-        """Start as the parity of zeros; `fold` adds the image."""
+    def __init__(self, pages: Pages, buffer: memoryview | None = None) -> None:
+        """Take parity that is there already (writable, its size that of `pages.parity`), or start as that of zeros."""
         self.pages = pages
-        self._buffer = np.zeros(pages.parity.bytes, np.uint8)
+        if buffer is not None and buffer.nbytes != pages.parity.bytes:
+            raise ValueError(f"expected {pages.parity.bytes} bytes of parity, found {buffer.nbytes}")
+        self._buffer = np.zeros(pages.parity.bytes, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8)
 
     @property
     def view(self) -> memoryview:
