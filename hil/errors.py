@@ -5,7 +5,8 @@ HilError
 ├── OrbitError        a TLE, a station or a span of time cannot be used
 ├── LinkError         the link emulator cannot start: configuration or port
 ├── StackError        a process of the stack did not start, or ended before its time
-└── BenchError        a measurement cannot be made here
+├── BenchError        a measurement cannot be made here
+└── CampaignError     a plan cannot be run, or its results cannot be read
 """
 
 
@@ -31,3 +32,7 @@ class StackError(HilError):
 
 class BenchError(HilError):
     """A measurement cannot be made; the message says what is missing."""
+
+
+class CampaignError(HilError):
+    """A campaign cannot be run or told; the message names the plan, the file or the golden run, and why."""

@@ -1,0 +1,176 @@
+"""A row of a campaign: one fault in one arm, flat, as it is stored in Parquet and told in the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from hil.campaign.outcome import Evidence, judge
+
+if TYPE_CHECKING:
+    from hil.campaign.lane import Arm, Trial
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run. Times in seconds, NaN when not measured; empty text where something does not apply.
+
+    `fault` is the whole fault as JSON; the columns from `target` to `bit` are what of it the report groups by.
+    `process` is the process that was hit, `kind` the tensor's name without its layer, `layer` -1 outside of the layers.
+    """
+
+    index: int
+    arm: str
+    lane: str
+    stratum: str
+    target: str
+    model: str
+    at: str
+    question: str
+    family: str
+    outcome: str
+    silent: str
+    same: bool
+    verdict: str
+    reason: str
+    how: str
+    attempts: int
+    restarts: int
+    crashed: str
+    hung: str
+    detected_by: str
+    repaired_by: str
+    bits_repaired: int
+    activated: bool
+    proven: str
+    process: str
+    tensor: str
+    kind: str
+    layer: int
+    type: str
+    field: str
+    role: str
+    bit: int
+    part: str
+    bits: int
+    changed: str
+    answer: str
+    tokens: int
+    golden_tokens: int
+    first_difference: int
+    right: int
+    known: int
+    golden_right: int
+    margin: float
+    detection_s: float
+    repair_s: float
+    recovery_s: float
+    seconds: float
+    note: str
+    fault: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by column."""
+        return asdict(self)
+
+    def same_as(self, other: Row) -> bool:
+        """Whether a replay came out identical: everything but what a clock measured."""
+        return self.identity() == other.identity()
+
+    def identity(self) -> tuple[Any, ...]:
+        """What a replay must reproduce."""
+        return tuple(getattr(self, name) for name in COLUMNS if name not in MEASURED)
+
+
+COLUMNS: Final = tuple(field.name for field in fields(Row))
+MEASURED: Final = frozenset({"detection_s", "repair_s", "recovery_s", "seconds", "margin", "note"})
+"""Columns that a clock or a chance of scheduling fills: not part of a row's identity."""
+
+
+def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
+    """The row of one run, judged."""
+    golden, question = trial.golden, trial.question
+    judgement = judge(evidence, question, golden)
+    labels = evidence.labels
+    found = evidence.detections
+    answer = evidence.answer or ""
+    return Row(
+        index=trial.index,
+        arm=arm.name,
+        lane=lane,
+        stratum=trial.stratum,
+        target=labels.get("target", ""),
+        model=labels.get("model", ""),
+        at=labels.get("at", ""),
+        question=question.id,
+        family=question.family,
+        outcome=judgement.outcome,
+        silent=judgement.silent,
+        same=judgement.same,
+        verdict=evidence.verdict,
+        reason=evidence.reason,
+        how=evidence.how,
+        attempts=evidence.attempts,
+        restarts=evidence.restarts,
+        crashed=" ".join(evidence.crashed),
+        hung=" ".join(evidence.hung),
+        detected_by=" ".join(dict.fromkeys(one.by for one in found)),
+        repaired_by=" ".join(dict.fromkeys(one.outcome for one in found if one.outcome)),
+        bits_repaired=sum(one.bits for one in found),
+        activated=evidence.activated,
+        proven="" if evidence.proven is None else str(evidence.proven).lower(),
+        process=labels.get("process", ""),
+        tensor=labels.get("tensor", ""),
+        kind=labels.get("kind", ""),
+        layer=int(labels.get("layer", "-1")),
+        type=labels.get("type", ""),
+        field=labels.get("field", ""),
+        role=labels.get("role", ""),
+        bit=int(labels.get("bit", "-1")),
+        part=labels.get("part", ""),
+        bits=len(evidence.changed),
+        changed=" ".join(evidence.changed[:16]),
+        answer="" if judgement.same else answer[:400],
+        tokens=-1 if evidence.tokens is None else len(evidence.tokens),
+        golden_tokens=len(golden.tokens),
+        first_difference=_first_difference(evidence, golden.tokens),
+        right=judgement.right,
+        known=question.known(),
+        golden_right=golden.right,
+        margin=evidence.margin,
+        detection_s=_first(one.seconds for one in found),
+        repair_s=_first(one.repair_s for one in found),
+        recovery_s=evidence.recovery_s,
+        seconds=evidence.seconds,
+        note=evidence.note,
+        fault=trial.fault_json,
+    )
+
+
+def _first(values: Any) -> float:
+    return min((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _first_difference(evidence: Evidence, golden: tuple[int, ...]) -> int:
+    """The position of the first token that differs from golden; -1 when none does or tokens are not known."""
+    tokens = evidence.tokens
+    if tokens is None or tokens == golden:
+        return -1
+    for position, (found, expected) in enumerate(zip(tokens, golden, strict=False)):
+        if found != expected:
+            return position
+    return min(len(tokens), len(golden))
+
+
+def from_dict(values: dict[str, Any]) -> Row:
+    """The inverse of `Row.as_dict`, also of a row that went through Parquet."""
+    return Row(**{name: values[name] for name in COLUMNS})
+
+
+def fault_text(fault: Any) -> str:
+    """A fault as one line of JSON, keys sorted; "" for none."""
+    if fault is None:
+        return ""
+    return json.dumps(fault.as_dict() if hasattr(fault, "as_dict") else fault, sort_keys=True, separators=(",", ":"))
