@@ -84,7 +84,7 @@ def cadet_questions(families: tuple[str, ...], count: int, seed: int) -> list[Qu
 
 
 def questions_from(path: Path) -> list[Question]:
-    """Questions from JSONL: {"question"}, and if known "id", "family", "scene", "system", "facts", "patterns" (lists)."""
+    """Questions from JSONL: {"question"}; "id", "family", "scene", "system", "facts", "patterns" if known."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
