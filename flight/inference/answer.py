@@ -33,6 +33,7 @@ class Answer:
         self._stop: Stop | None = None
         self._left: Leave | PeerClosed | None = None
         self._tokens = 0
+        self._token_ids: list[int] = []
         self._hashes = (hashlib.sha256(), hashlib.sha256())
 
     def run(self) -> Done:
@@ -62,6 +63,7 @@ class Answer:
             id=query.id,
             stop=self._stop,
             tokens=self._tokens,
+            token_ids=tuple(self._token_ids),
             prompt_tokens=len(prompt.tokens),
             prefill_ms=_ms(begun, started),
             decode_ms=_ms(started, ended),
@@ -121,6 +123,7 @@ class Answer:
                     break
                 splitter.push(token, vocabulary.piece(token))
                 self._tokens += 1
+                self._token_ids.append(token)
                 position += 1
                 duty.work += 1
                 if self._tokens >= limit:

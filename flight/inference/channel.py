@@ -7,7 +7,7 @@ import socket
 from typing import Any, Final
 
 from flight.inference.errors import PeerClosed
-from flight.inference.protocol import Indication, MessageDecoder, Request, encode
+from flight.inference.protocol import Message, MessageDecoder, encode
 
 _CHUNK: Final = 1 << 16
 
@@ -41,7 +41,7 @@ class FramedSocket:
         """Bytes accepted by `send` and not yet taken by the kernel."""
         return len(self._outgoing)
 
-    def send(self, message: Request | Indication) -> None:
+    def send(self, message: Message) -> None:
         """Send as much as goes now, keep the rest. Raises `PeerClosed`."""
         self._outgoing += encode(message)
         self.flush()

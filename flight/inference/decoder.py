@@ -24,8 +24,11 @@ Interrupt = Callable[[], bool]
 class Decoder:
     """A llama.cpp context with everything pinned that changes rounding: threads, batches, attention, one sequence."""
 
-    def __init__(self, model: Model, watch: Any = None) -> None:
-        """`watch`: the fault port's eval callback (`FaultPort.watch`), which must live as long as the context."""
+    def __init__(self, model: Model, watch: Any = None, *, outputs: int = 1) -> None:
+        """`watch`: the fault port's eval callback (`FaultPort.watch`), which must live as long as the context.
+
+        `outputs`: most rows of logits that one decode call may give; it does not change what they are (tests).
+        """
         params = llama_cpp.llama_context_default_params()
         if watch is not None:
             params.cb_eval = watch
@@ -33,7 +36,7 @@ class Decoder:
         params.n_batch = model.settings.n_batch
         params.n_ubatch = model.settings.n_ubatch
         params.n_seq_max = 1
-        params.n_outputs_max = 1  # only the last row of a batch is read
+        params.n_outputs_max = outputs
         params.n_threads = model.threads
         params.n_threads_batch = model.threads
         # Off: on a CPU cadet decodes at a third of the rate with it (measured: 540 against 1,700 tokens/s).

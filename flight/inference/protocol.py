@@ -45,12 +45,13 @@ Delta = Annotated[
 Stop = Literal["eos", "length", "time", "cancelled"]
 
 
-class _Message(BaseModel):
-    # Unknown keys are ignored: an additive change of one side must not stop the other.
+class Message(BaseModel):
+    """Base of all messages. Unknown keys are ignored: an additive change of one side must not stop the other."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ChatMessage(_Message):
+class ChatMessage(Message):
     """One message of the conversation, as the chat template takes it."""
 
     role: Literal["system", "user", "assistant"]
@@ -60,7 +61,7 @@ class ChatMessage(_Message):
 # ---- core → engine ---------------------------------------------------------------------------------------------------
 
 
-class Arm(_Message):
+class Arm(Message):
     """A compute fault (docs/contract.md §7.4): flip `bit` of one value of a tensor of the graph, once.
 
     `tensor`: its name in llama.cpp's graph, as in "ffn_out-3"; `occurrence`: how many of this name to pass over first.
@@ -74,7 +75,7 @@ class Arm(_Message):
     occurrence: Annotated[int, Field(ge=0)] = 0
 
 
-class Run(_Message):
+class Run(Message):
     """Answer one query.
 
     `temperature` 0 is greedy; `top_p` 1 and `top_k` 0 leave the choice open; `pace` (tokens/s) 0 is full speed.
@@ -97,21 +98,21 @@ class Run(_Message):
     arm: tuple[Arm, ...] = ()
 
 
-class Go(_Message):
+class Go(Message):
     """Ends a hold: the injector has done its work."""
 
     do: Literal["go"] = "go"
     id: QueryId
 
 
-class Cancel(_Message):
+class Cancel(Message):
     """Stop this query if it runs; the engine answers `Done` with what there is. Unknown ids are ignored."""
 
     do: Literal["cancel"] = "cancel"
     id: QueryId
 
 
-class Ping(_Message):
+class Ping(Message):
     """Asks for a `Pong`, which comes even while a query runs."""
 
     do: Literal["ping"] = "ping"
@@ -123,7 +124,7 @@ Request = Run | Go | Cancel | Ping
 # ---- engine → core ---------------------------------------------------------------------------------------------------
 
 
-class ModelFacts(_Message):
+class ModelFacts(Message):
     """What the engine has loaded and how it is pinned; a receipt quotes this."""
 
     name: str
@@ -141,14 +142,14 @@ class ModelFacts(_Message):
     devices: tuple[str, ...]
 
 
-class Ready(_Message):
+class Ready(Message):
     """First message: the model is loaded and checked."""
 
     is_: Literal["ready"] = Field(default="ready", alias="is")
     model: ModelFacts
 
 
-class Refused(_Message):
+class Refused(Message):
     """The query was refused before prefill."""
 
     is_: Literal["refused"] = Field(default="refused", alias="is")
@@ -157,7 +158,7 @@ class Refused(_Message):
     detail: str
 
 
-class Prefill(_Message):
+class Prefill(Message):
     """`done` of `total` prompt tokens are computed."""
 
     is_: Literal["prefill"] = Field(default="prefill", alias="is")
@@ -166,7 +167,7 @@ class Prefill(_Message):
     total: int
 
 
-class Started(_Message):
+class Started(Message):
     """Prefill is complete; the first token follows."""
 
     is_: Literal["started"] = Field(default="started", alias="is")
@@ -176,7 +177,7 @@ class Started(_Message):
     prefill_ms: int
 
 
-class Text(_Message):
+class Text(Message):
     """New bytes since the last `Text`; `tokens` counts all tokens decoded so far."""
 
     is_: Literal["text"] = Field(default="text", alias="is")
@@ -186,13 +187,17 @@ class Text(_Message):
     thinking: Delta
 
 
-class Done(_Message):
-    """The answer is complete. Hashes are over all answer and all thinking bytes sent in `Text`."""
+class Done(Message):
+    """The answer is complete. Hashes are over all answer and all thinking bytes sent in `Text`.
+
+    `token_ids`: the tokens of the answer, thinking included, without the one that ended it.
+    """
 
     is_: Literal["done"] = Field(default="done", alias="is")
     id: QueryId
     stop: Stop
     tokens: int
+    token_ids: tuple[int, ...] = ()
     prompt_tokens: int
     prefill_ms: int
     decode_ms: int
@@ -201,7 +206,7 @@ class Done(_Message):
     pace: float
 
 
-class Failed(_Message):
+class Failed(Message):
     """The query ended by a fault; `reason` is a name of the dictionary's reason codes."""
 
     is_: Literal["failed"] = Field(default="failed", alias="is")
@@ -210,13 +215,13 @@ class Failed(_Message):
     detail: str
 
 
-class Pong(_Message):
+class Pong(Message):
     """Answer to a ping."""
 
     is_: Literal["pong"] = Field(default="pong", alias="is")
 
 
-class Held(_Message):
+class Held(Message):
     """The work stands still before the point `at` of `hold_at`, until `Go`."""
 
     is_: Literal["held"] = Field(default="held", alias="is")
@@ -224,7 +229,7 @@ class Held(_Message):
     at: int
 
 
-class Struck(_Message):
+class Struck(Message):
     """A compute fault was applied: `arm` as given; of `elements` the value's bytes `before` and `after`, hex."""
 
     is_: Literal["struck"] = Field(default="struck", alias="is")
@@ -252,7 +257,7 @@ def encode_message(message: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def encode(message: Request | Indication) -> bytes:
+def encode(message: Message) -> bytes:
     """A typed message as it goes over the wire."""
     return encode_message(message.model_dump(mode="json", by_alias=True))
 
