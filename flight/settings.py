@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -58,6 +58,10 @@ class ModelSettings(Section):
     """The model file and how it is loaded."""
 
     path: str = Field(default="", description="GGUF file with a chat template; empty: the embedded model, cadet.")
+    other_path: str = Field(
+        default="",
+        description="The other slot: GGUF file to fly with when the first fails; empty: a copy in the data directory.",
+    )
     n_ctx: int = Field(
         default=0, ge=0, le=131072, description="Context length in tokens; 0: the model's own, at most 4096."
     )
@@ -116,6 +120,48 @@ class SupervisorSettings(Section):
         default=5, ge=1, description="Restarts of one child within the window that lead to safe mode."
     )
     window_s: float = Field(default=300.0, gt=0, description="The window in which restarts are counted, s.")
+
+
+class IntegritySettings(Section):
+    """Protection of the model in memory and of the answers; each part can be switched off by its parameter."""
+
+    pages: bool = Field(default=True, description="Compares pages of the RAM image with their codes.")
+    repair: bool = Field(default=True, description="Repairs damaged pages; false: only tells of them.")
+    scrub_bytes_per_s: float = Field(
+        default=1e8, ge=0, description="Rate of the scrubber, B/s, at least 1e6; 0: it does not scrub."
+    )
+    scrub_period_s: float = Field(
+        default=1.0, ge=0, description="Least time from the start of one scrubber pass to the next, s."
+    )
+    deep_s: float = Field(
+        default=600.0, gt=0, description="Time between scrubber passes that compare XXH3-64 of every page too, s."
+    )
+    self_test_s: float = Field(
+        default=60.0, gt=0, description="Time between the scrubber's self-tests with a planted flip, s."
+    )
+    other_slot: bool = Field(
+        default=True, description="Flies on with the other model slot when the first fails, before safe mode."
+    )
+    replay: bool = Field(default=True, description="The release gate makes every answer again before it is VERIFIED.")
+    margin: float = Field(
+        default=0.0, ge=0, description="Margin of the replay below which an exact re-run decides; 0: the manifest's."
+    )
+    assurance: Literal["none", "pages", "full"] = Field(
+        default="full", description="Checks of an answer whose question does not name them."
+    )
+    renew_answers: int = Field(
+        default=1000, ge=0, description="Answers after which engine and verifier are renewed; 0: only after a fault."
+    )
+    code_check: bool = Field(
+        default=True, description="Compares the code mappings of engine and verifier with their files on flash."
+    )
+
+    @field_validator("scrub_bytes_per_s")
+    @classmethod
+    def _off_or_fast_enough(cls, value: float) -> float:
+        if 0 < value < 1e6:
+            raise ValueError("expected 0, or at least 1e6 B/s: slower, a working scrubber looks like a hung one")
+        return value
 
 
 class CoreSettings(Section):
@@ -178,6 +224,7 @@ class FlightSettings(Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
+    integrity: IntegritySettings = Field(default_factory=IntegritySettings)
     core: CoreSettings = Field(default_factory=CoreSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
