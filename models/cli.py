@@ -257,6 +257,53 @@ def convert(
         )
 
 
+@app.command("quantize")
+def quantize_model(
+    model: Annotated[str, typer.Argument(metavar="FILE", help="An F16 GGUF file.")],
+    out: Annotated[Path, typer.Option("--out", help="GGUF file to write.")],
+    kind: Annotated[str, typer.Option("--type", help="q8_0, q6_k, q5_k_m, q4_k_m, q4_0, …")] = "q8_0",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Write an F16 model in another quantization, by llama.cpp's own quantizer.
+
+    Example:  `orbitlm models quantize cadet-f16.gguf --type q4_k_m --out cadet-q4_k_m.gguf`
+    """
+    from models.quantizations import half_share
+    from models.quantize import quantize
+
+    with sentences():
+        made = quantize(resolve(model), out, kind.lower(), threads)
+        typer.echo(f"{out}: {made.quantization}, {made.file_bytes} bytes, {half_share(made):.2%} of them fp16 scales")
+
+
+@app.command()
+def quantizations(
+    model: Annotated[str, typer.Argument(metavar="FILE", help="An F16 GGUF file, or with --show a result.")],
+    items: Annotated[int, typer.Option("--items", min=0, help="Held-out questions; 0 leaves accuracy out.")] = 2000,
+    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Rounds of speed; 0 leaves speed out.")] = 9,
+    kinds: Annotated[str, typer.Option("--types", help="The types, separated by commas.")] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the questions.")] = 1,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="FILE is such a JSON: print its table again.")] = False,
+) -> None:
+    """Compare the quantizations of an F16 model: size, accuracy, near-ties, speed, share of fp16 scales.
+
+    Example:  `orbitlm models quantizations cadet-f16.gguf --items 2000 --json out/quantizations.json`
+    """
+    from models import quantizations as tables
+
+    with sentences():
+        if show:
+            typer.echo(tables.markdown(tables.load(Path(model))), nl=False)
+            return
+        wanted = [kind.strip().lower() for kind in kinds.split(",") if kind.strip()] or list(tables.KINDS)
+        values = tables.compare(resolve(model), wanted, items, rounds, seed)
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        typer.echo(tables.markdown(values), nl=False)
+
+
 @app.command()
 def figure(
     run: RunOption,

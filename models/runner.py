@@ -33,13 +33,7 @@ class Runner:
     def __init__(self, path: Path, n_ctx: int = 1024, threads: int = 1) -> None:
         """Load the file at `path`; raise ModelFileError when it is no model or llama.cpp refuses it."""
         read_info(path)
-        try:
-            import llama_cpp
-        except ImportError as error:
-            raise ModelsError("Running a model needs llama-cpp-python: install the `flight` extra.") from error
-        self._api: Any = llama_cpp
-        _quiet(llama_cpp)
-        llama_cpp.llama_backend_init()
+        llama_cpp = self._api = load_llama_cpp()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
         params.use_extra_bufts = False
@@ -109,9 +103,9 @@ class Runner:
         if len(tokens) + 1 >= self.n_ctx:
             raise ModelsError(f"The prompt has {len(tokens)} tokens; the context holds {self.n_ctx}.")
         limit = min(limit, self.n_ctx - len(tokens))
-        api.llama_memory_clear(api.llama_get_memory(self._context), True)
+        self.clear()
         for start in range(0, len(tokens), BATCH):
-            self._decode(tokens[start : start + BATCH])
+            self.decode(tokens[start : start + BATCH])
         out, margins, ended = bytearray(), [], False
         for _ in range(limit):
             logits = np.ctypeslib.as_array(api.llama_get_logits_ith(self._context, -1), (self.n_vocab,))
@@ -122,10 +116,15 @@ class Runner:
                 ended = True
                 break
             out += self.piece(token)
-            self._decode([token])
+            self.decode([token])
         return Reply(out.decode("utf-8", errors="replace"), len(margins), ended, tuple(margins))
 
-    def _decode(self, tokens: list[int]) -> None:
+    def clear(self) -> None:
+        """Forget everything that was decoded."""
+        self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
+
+    def decode(self, tokens: list[int]) -> None:
+        """Run the model over at most `BATCH` tokens, after those that it has seen."""
         array = (self._api.llama_token * len(tokens))(*tokens)
         status = self._api.llama_decode(self._context, self._api.llama_batch_get_one(array, len(tokens)))
         if status != 0:
@@ -133,6 +132,19 @@ class Runner:
 
 
 _SILENT: list[Any] = []
+
+
+def load_llama_cpp() -> Any:
+    """Return the llama_cpp module, silent and ready; raise ModelsError with the command that installs it."""
+    try:
+        import llama_cpp
+    except ImportError as error:
+        raise ModelsError(
+            "Running a model needs llama-cpp-python: install the flight extra,  pip install 'orbitlm[flight]'"
+        ) from error
+    _quiet(llama_cpp)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
 
 
 def _quiet(llama_cpp: Any) -> None:

@@ -10,7 +10,20 @@ from models import cadet_path
 from models.cli import app
 from models.fetch import pin_path
 
-COMMANDS = ("list", "info", "fetch", "verify", "random", "corpus", "train", "convert", "eval", "figure")
+COMMANDS = (
+    "list",
+    "info",
+    "fetch",
+    "verify",
+    "random",
+    "corpus",
+    "train",
+    "convert",
+    "eval",
+    "figure",
+    "quantize",
+    "quantizations",
+)
 
 
 def run(*words: str) -> tuple[int, str]:
