@@ -1,5 +1,7 @@
 """The engine child: `python -m flight.inference --control-fd N --parent PID --core-address @NAME --settings JSON`.
 
+The bench, which starts its children itself, gives `--core-fd N` instead of the address.
+
 Exit status: 0 told to leave; 2 wrong arguments; 3 unfit, this model can never work here; 4 a fresh process is needed.
 """
 
@@ -25,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flight.inference", description="The engine child of flight.")
     parser.add_argument("--control-fd", type=int, required=True, help="inherited socket to the supervisor")
     parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
-    parser.add_argument("--core-address", required=True, help="Unix socket of core: a path, or @NAME")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--core-address", help="Unix socket of core: a path, or @NAME")
+    where.add_argument("--core-fd", type=int, help="inherited socket to core, already connected")
     parser.add_argument("--settings", required=True, help="EngineSettings as JSON")
     parser.add_argument("--log-level", default="INFO")
     given = parser.parse_args(arguments)
@@ -38,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--settings: {error}")
 
     from flight.inference import binding  # after the arguments: the library takes its time to load
+    from flight.inference.channel import core_socket
     from flight.inference.duty import Duty, Leave
     from flight.inference.engine import Engine
     from flight.inference.errors import ModelRefused
@@ -50,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         let_trace()
     try:
         engine = Engine(settings, duty)
-        healthy = engine.serve(given.core_address)
+        healthy = engine.serve(core_socket(given.core_address, given.core_fd))
         engine.close()
     except Leave:
         return LEFT

@@ -10,6 +10,7 @@ from flight.inference.errors import PeerClosed
 from flight.inference.protocol import Message, MessageDecoder, encode
 
 _CHUNK: Final = 1 << 16
+_CONNECT_S: Final = 10.0
 
 
 def connect(address: str, timeout_s: float) -> socket.socket:
@@ -22,6 +23,11 @@ def connect(address: str, timeout_s: float) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def core_socket(address: str | None, fd: int | None) -> socket.socket:
+    """A child's socket to core: the inherited `fd`, else a connection to `address`. Raises OSError."""
+    return socket.socket(fileno=fd) if fd is not None else connect(address or "", _CONNECT_S)
 
 
 class FramedSocket:

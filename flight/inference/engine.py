@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Final
 
 from flight.inference.answer import Answer
-from flight.inference.channel import FramedSocket, connect
+from flight.inference.channel import FramedSocket
 from flight.inference.decoder import Decoder
 from flight.inference.duty import Duty, Leave
 from flight.inference.errors import PeerClosed, QueryFailed, QueryRefused
@@ -19,7 +20,6 @@ from flight.inference.settings import EngineSettings
 _log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 60.0
-_CONNECT_S: Final = 10.0
 _FAREWELL_S: Final = 2.0
 
 
@@ -39,9 +39,9 @@ class Engine:
             if self._left is not None:
                 raise self._left
 
-    def serve(self, address: str) -> bool:
-        """Answer core's queries until one side leaves; False when a fault asks for a fresh process."""
-        core = FramedSocket(connect(address, _CONNECT_S))
+    def serve(self, link: socket.socket) -> bool:
+        """Answer the queries of core at the other end of `link` until one side leaves; False asks for a new process."""
+        core = FramedSocket(link)
         self._duty.serve(core)
         try:
             self._duty.enter("idle")

@@ -1,0 +1,59 @@
+"""What a plan may say to the flight lane (`[options]`), and the settings with which it flies.
+
+The deadlines are those of a small model in a hurry: a campaign waits them out in every hang. They are stated in the
+report with the recovery times, which they govern.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hil.errors import CampaignError
+
+FOR_EVER: Final = 1_000_000
+"""More losses than a campaign causes: safe mode after some restarts in a window is the subject of other tests."""
+
+
+class FlightOptions(BaseModel):
+    """Options of the flight lane."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    queries: int = Field(default=2, ge=1, le=8, description="Questions on their way when the fault strikes.")
+    pace_tokens_per_s: float = Field(default=200.0, ge=0, description="Decode rate, so that there is a middle to hit.")
+    hang_s: float = Field(default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60.")
+    watchdog_s: float = Field(default=1.5, gt=0, description="WatchdogSec of the launcher, s: flight's unit has more.")
+    allow_faults: bool = Field(default=False, description="Fly with --allow-faults: for faults put in from within.")
+
+    def settings(self) -> dict[str, Any]:
+        """Sections of flight's settings, below those of the arm."""
+        return {
+            "model": {"threads": 1},
+            "engine": {
+                "pace_tokens_per_s": self.pace_tokens_per_s,
+                "token_s": self.hang_s,
+                "first_token_s": 2 * self.hang_s,
+                "loading_s": 8.0,
+            },
+            "supervisor": {
+                "ping_s": 0.1,
+                "answer_s": self.hang_s,
+                "start_s": 8.0,
+                "backoff_s": 0.02,
+                "backoff_max_s": 0.1,
+                "restarts": FOR_EVER,
+            },
+            "core": {"query_failures": FOR_EVER, "queue_length": 64, "hk_period_s": 1.0, "progress_s": 0.02},
+        } | ({"faults": {"allowed": True}} if self.allow_faults else {})
+
+
+def parse_options(values: dict[str, Any]) -> FlightOptions:
+    """The options of a plan. Raises `CampaignError` in one sentence."""
+    try:
+        return FlightOptions.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CampaignError(f"Option {where} of the flight lane: {first['msg']}.") from error
