@@ -1,4 +1,4 @@
-"""Command line of flight: `orbitlm flight run | config init | config show`."""
+"""Command line of flight: `orbitlm flight run | key | config init | config show`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,21 @@ def run(
 
     try:
         fly(load(config, _overrides(model, data, insecure_link)))
+    except FlightError as error:
+        _give_up(error)
+
+
+@app.command()
+def key(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Print the public key that receipts of this spacecraft are signed with; made at the first use.
+
+    Example:  `orbitlm flight key --data out/flight`; ground takes it as `[link] receipt_key`.
+    """
+    from flight.settings import load
+    from flight.store.receipt_key import public_key
+
+    try:
+        typer.echo(public_key(load(config, _overrides(None, data, False)).data_dir))
     except FlightError as error:
         _give_up(error)
 

@@ -8,6 +8,7 @@ FlightError
 │   ├── ModelUnfit        the model file cannot be read, or does not fit into shared memory
 │   └── ChildUnfit        a child said that it cannot work on this machine with these settings (wrong GGUF, no memory)
 ├── JournalError          the journal could not be read or written
+├── KeyRefused            the receipt key can neither be read nor made
 └── SceneRefused          a scene cannot be used (carries the reason code that the link reports)
 """
 
@@ -44,6 +45,10 @@ class ChildUnfit(StartRefused):
 
 class JournalError(FlightError):
     """The journal could not be read or written."""
+
+
+class KeyRefused(FlightError):  # noqa: N818
+    """The receipt key can neither be read nor made."""
 
 
 class SceneRefused(FlightError):  # noqa: N818

@@ -1,4 +1,4 @@
-"""The command line of the ground: serve, ask, show, queries, passes, events, telemetry, cancel, config."""
+"""The command line of the ground: serve, ask, show, verify, queries, passes, events, telemetry, cancel, config."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ Url = Annotated[
 ]
 Count = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")]
 
+UNDECIDED = 3
+"""Exit status of `verify` where nothing can be said of the receipt."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -159,6 +161,30 @@ def show(
             query_panel(query.data)
             if instead := _scenes_instead(ground, query):
                 typer.echo(instead.strip())
+
+
+@app.command()
+def verify(
+    query_id: Annotated[str, typer.Argument(help="Id of the query; a unique beginning is enough.")],
+    json_out: Annotated[bool, typer.Option("--json", help="The outcome as JSON.")] = False,
+    url: Url = None,
+) -> None:
+    """Check a query's receipt: signed by the spacecraft, and for this question, scene, answer and model.
+
+    Exit status: 0 authentic, 1 something was changed, 3 nothing can be said (no key, unknown key, not signed).
+
+    Example:  `orbitlm ground verify 9f0c`
+    """
+    with sentences(), _client(url) as ground:
+        found = ground.query(query_id).verify()
+        if json_out:
+            import json
+
+            typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        else:
+            typer.echo(f"{found['seal']}: {found['sentence']}")
+        if found["seal"] != "AUTHENTIC":
+            raise typer.Exit(1 if found["seal"] == "ALTERED" else UNDECIDED)
 
 
 @app.command()

@@ -97,6 +97,11 @@ class QueryHandle:
             pass
         return self
 
+    def verify(self) -> dict[str, Any]:
+        """Check its receipt: `seal` is AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT."""
+        found: dict[str, Any] = self._client.get(f"/api/queries/{self.id}/verify")
+        return found
+
     def cancel(self) -> Self:
         """Cancel it; on board it ends when the command arrives there."""
         self.data = self._client.post(f"/api/queries/{self.id}/cancel", {})

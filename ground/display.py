@@ -22,6 +22,7 @@ PROGRESS_S = 5.0
 PARTIAL_CHARACTERS = 100
 """As much of a growing answer, from its end, as such a line takes."""
 SEVERITY = {"informative": "dim", "low": "yellow", "medium": "yellow", "high": "red"}
+SEAL = {"AUTHENTIC": "green", "ALTERED": "bold red"}
 STATE = {"low": "yellow", "high": "red", "unknown": "dim"}
 
 
@@ -123,6 +124,9 @@ def query_panel(query: dict[str, Any]) -> None:
     console.print(Text(query["answer"] or query["partial"] or "(nothing yet)"))
     verdict = query["verdict"] or "no receipt yet"
     console.print(Text(f"\nverdict {verdict}" + (f" · model {query['model']}" if query["model"] else ""), style="dim"))
+    if query["sealed"]:
+        seal = query["sealed"]
+        console.print(Text(f"{seal['seal']}: {seal['sentence']}", style=SEAL.get(seal["seal"], "yellow")))
     table = Table("leg", "evidence", "packet", "here at", box=None, header_style="dim")
     for leg, proof in query["evidence"].items():
         packet = f"{proof['packet']} ({proof['service']},{proof['subtype']})" if proof["packet"] else "ground"

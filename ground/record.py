@@ -62,6 +62,8 @@ class Record:
     """Fields of `inference.receipt`, bytes as hex."""
     answer: str = ""
     thinking: str = ""
+    raw: dict[str, str] = field(default_factory=dict)
+    """The bytes (hex) of a delivered `answer` or `thinking` that is no UTF-8, such as one cut within a character."""
     bytes_up: int = 0
     bytes_down: int = 0
     heard: float | None = None
@@ -71,6 +73,12 @@ class Record:
     def hex(self) -> str:
         """The id as people write it."""
         return hex_id(self.query_id)
+
+    def bytes_of(self, name: str) -> bytes:
+        """The bytes of `answer` or `thinking`, as the receipt's hashes are over them."""
+        text: str = getattr(self, name)
+        raw = bytes.fromhex(self.raw.get(name, ""))
+        return raw if raw and raw.decode(errors="replace") == text else text.encode(errors="replace")
 
     @property
     def ended(self) -> bool:

@@ -55,6 +55,11 @@ class LinkSettings(Section):
     insecure: bool = Field(
         default=False, description="Allows addresses beyond loopback although nothing is authenticated yet."
     )
+    receipt_key: str = Field(
+        default="",
+        description="Public key of the spacecraft's receipts, as `orbitlm flight key` prints it, or the path of its "
+        "receipt.pub; empty: signatures are not checked.",
+    )
 
 
 class StationSettings(Section):

@@ -270,6 +270,7 @@ class Stack:
                 "peer": ports.address("link_ground" if self.with_link else "flight"),
                 "contact_plan": str(self.folder / "plan.json") if self.with_link else "",
                 "uplink_bps": scenario.uplink.rate_bps,
+                "receipt_key": str(self.folder / "flight" / "receipt.pub"),
             },
             "api": {"host": "127.0.0.1", "port": ports.api},
         }

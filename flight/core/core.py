@@ -16,6 +16,7 @@ from flight.core.moment import Moment
 from flight.core.reporter import Reporter
 from flight.core.runner import Runner
 from flight.core.scenes import Scene, SceneFolder
+from flight.core.signer import Signer
 from flight.core.status import Status
 from flight.health.gate import ThermalGate
 from flight.health.limits import LimitMonitor
@@ -51,7 +52,9 @@ class Core:
         backlog = settings.core.backlog_bytes
         self.reporter = Reporter(self.downlink.push, journal.event, lambda: self.downlink.pending() > backlog)
         scenes = SceneFolder(data / "scenes")
-        self.runner = Runner(settings, journal, self.reporter, scenes, DraftFile(data / "draft.bin"), self._live_scene)
+        self._signer = Signer(data)
+        draft = DraftFile(data / "draft.bin")
+        self.runner = Runner(settings, journal, self.reporter, scenes, draft, self._live_scene, self._signer)
         self.desk = Desk(settings.core, journal, self.reporter, scenes, self.runner)
         self.bridge = Bridge(self.reporter, self._asked, self._heard)
         handlers = {
@@ -75,6 +78,7 @@ class Core:
             self.reporter.event("core.crc_extension_missing", {}, now)
         if not is_loopback(split_address(self._settings.link.bind, "link.bind")[0]):
             self.reporter.event("core.unauthenticated_link", {"address": self._settings.link.bind}, now)
+        self._signer.start(self.reporter, now)
         found = self.runner.recover()
         if found:
             self.reporter.event("core.journal_recovered", {"queries": found}, now)

@@ -10,6 +10,7 @@ from flight.inference.protocol import ModelFacts
 from flight.store import query as q
 from flight.store.query import Query
 from spacelink import SEGMENT_BYTES
+from spacelink.receipts import request_sha256
 
 NO_HASH = bytes(32)
 OUTCOMES = {q.DONE: "done", q.FAILED: "failed", q.CANCELLED: "cancelled", q.EXPIRED: "expired"}
@@ -31,7 +32,7 @@ class Figures:
 def receipt(
     query: Query, state: str, reason: str, figures: Figures, facts: ModelFacts | None, queued_ms: int
 ) -> dict[str, Any]:
-    """The arguments of `inference.receipt` for a query whose texts are in place.
+    """The arguments of `inference.receipt` for a query whose texts are in place, but for what `Signer.seal` adds.
 
     The verdict is `unchecked`: no release gate ran. Energy is unknown, and no command is authenticated.
     """
@@ -45,6 +46,8 @@ def receipt(
         "attempt": min(query.attempt, 255),
         "restarts": min(query.restarts, 65535),
         "question_sha256": hashlib.sha256(query.args["question"]).digest(),
+        "request_sha256": request_sha256(query.args),
+        "scene": query.args["scene"],
         "prompt_sha256": figures.prompt_sha256,
         "answer_sha256": hashlib.sha256(answer).digest(),
         "answer_bytes": len(answer),

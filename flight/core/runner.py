@@ -17,6 +17,7 @@ from flight.core.receipt import Figures, receipt
 from flight.core.reporter import Reporter
 from flight.core.run import KINDS, ActiveRun
 from flight.core.scenes import HOUSEKEEPING, Scene, SceneFolder
+from flight.core.signer import Signer
 from flight.errors import SceneRefused
 from flight.inference.protocol import (
     Cancel,
@@ -52,6 +53,7 @@ class Runner:
         scenes: SceneFolder,
         draft_file: DraftFile,
         housekeeping: Callable[[], Scene],
+        signer: Signer,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -59,6 +61,7 @@ class Runner:
         self._scenes = scenes
         self._draft_file = draft_file
         self._housekeeping = housekeeping
+        self._signer = signer
         self._queue: deque[Query] = deque()
         self.active: ActiveRun | None = None
         self.requests: list[Request] = []
@@ -310,6 +313,7 @@ class Runner:
         begun = query.started_at if query.started_at is not None else now.mission
         waited = (begun - query.accepted_at) / self._settings.clock.speed
         word = receipt(query, state, reason, figures, self.facts, max(0, min(int(waited * 1000), 0xFFFFFFFF)))
+        word = self._signer.seal(word)
         query = self._journal.finish(
             query, state, reason, now.mission, **texts, prompt_sha256=figures.prompt_sha256, receipt=word
         )

@@ -31,7 +31,9 @@ class Glance:
         record = self._operator.record(int(query_id, 16))
         if record is None:
             return "{}"
-        return query_view(record, now, in_contact=self._operator.station.sky(now).in_contact).model_dump_json()
+        in_contact = self._operator.station.sky(now).in_contact
+        believed = self._operator.believed()
+        return query_view(record, now, in_contact=in_contact, believed=believed).model_dump_json()
 
     def status(self) -> Status:
         """The station at a glance."""

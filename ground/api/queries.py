@@ -8,9 +8,9 @@ from fastapi import APIRouter, HTTPException, Path
 from fastapi import Query as Param
 from starlette.responses import StreamingResponse
 
-from ground.api.schemas import Ask, Problem, Query
+from ground.api.schemas import Ask, Problem, Query, Sealed
 from ground.api.stream import message, on_change, stream
-from ground.api.view import query_view
+from ground.api.view import query_view, sealed_view
 from ground.instant import from_iso
 from ground.question import Question
 from ground.record import Record
@@ -25,7 +25,8 @@ def router(operator: Operator) -> APIRouter:
 
     def show(record: Record) -> Query:
         now = operator.now()
-        return query_view(record, now, in_contact=operator.station.sky(now).in_contact)
+        in_contact = operator.station.sky(now).in_contact
+        return query_view(record, now, in_contact=in_contact, believed=operator.believed())
 
     @routes.post("", status_code=201, responses={422: {"description": "The question cannot be asked as it stands."}})
     async def ask(wanted: Ask) -> Query:
@@ -50,6 +51,11 @@ def router(operator: Operator) -> APIRouter:
     async def query(query_id: Prefix) -> Query:
         """One query."""
         return show(operator.find(query_id))
+
+    @routes.get("/{query_id}/verify", responses={409: {"model": Problem}})
+    async def verify(query_id: Prefix) -> Sealed:
+        """Check the receipt: its signature, and question, request and texts as they are kept here against it."""
+        return sealed_view(operator.find(query_id), operator.believed())
 
     @routes.get("/{query_id}/stream", response_class=StreamingResponse)
     async def follow(query_id: Prefix) -> StreamingResponse:

@@ -91,6 +91,15 @@ class Onboard(BaseModel):
     decode_s: float
 
 
+class Sealed(BaseModel):
+    """What can be said of the receipt of a query."""
+
+    seal: str = Field(description="AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT.")
+    sentence: str = Field(description="The same for a person, with what differs.")
+    key_id: str = Field(description="Key that the receipt says it was signed with, 16 hex digits; empty for none.")
+    differs: list[str] = Field(description="What is not what was signed: receipt, question, scene, answer …")
+
+
 class Query(BaseModel):
     """A query as far as there is evidence."""
 
@@ -126,6 +135,7 @@ class Query(BaseModel):
     uplinks: int
     onboard: Onboard | None
     receipt: dict[str, Any] | None
+    sealed: Sealed | None = Field(description="Whether the receipt is the spacecraft's; null before it is here.")
 
 
 class Pass(BaseModel):

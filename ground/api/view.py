@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from ground.api.schemas import ByteCount, Onboard, Proof, Query, SegmentCount
+from ground.api.schemas import ByteCount, Onboard, Proof, Query, Sealed, SegmentCount
 from ground.instant import Instant, iso
 from ground.legs import Leg
 from ground.question import hex_id
 from ground.record import Record
+from ground.seal import UNSET, Trust, verify
 
 
-def query_view(record: Record, now: Instant, *, in_contact: bool) -> Query:
-    """The query as a person or a program sees it now."""
+def sealed_view(record: Record, believed: Trust) -> Sealed:
+    """What can be said of the receipt."""
+    found = verify(record, believed)
+    return Sealed(seal=found.seal, sentence=found.sentence, key_id=found.key_id, differs=list(found.differs))
+
+
+def query_view(record: Record, now: Instant, *, in_contact: bool, believed: Trust = UNSET) -> Query:
+    """The query as a person or a program sees it now; `believed` is the key that receipts are checked with."""
     receipt = record.receipt
     delivered = record.leg is Leg.DELIVERED
     steps = list(record.evidence.items())
@@ -65,4 +72,5 @@ def query_view(record: Record, now: Instant, *, in_contact: bool) -> Query:
         if receipt
         else None,
         receipt=receipt,
+        sealed=sealed_view(record, believed) if receipt else None,
     )

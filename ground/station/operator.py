@@ -19,6 +19,7 @@ from ground.instant import Instant
 from ground.legs import Leg
 from ground.question import Question, new_id
 from ground.record import Evidence, Record
+from ground.seal import Trust, trust
 from ground.settings import GroundSettings
 from ground.station.contacts import Contacts
 from ground.station.radio import Radio
@@ -143,6 +144,10 @@ class Operator:
     def records(self, limit: int, before: float | None = None) -> list[Record]:
         """Queries, newest first."""
         return [self.record(each.query_id) or each for each in self.archive.queries(limit, before)]
+
+    def believed(self) -> Trust:
+        """The key that receipts are checked with; a file is read each time: flight may write it later."""
+        return trust(self.settings.link.receipt_key)
 
     # The link.
 

@@ -262,6 +262,7 @@ class Story:
         if self.record.receipt is None or self.record.ended or not self.texts.complete:
             return
         if self.texts.right:
+            self.record.raw = self.texts.raw
             self.end(Leg.DELIVERED, None, now)
             self.just_delivered = True
         else:
@@ -283,7 +284,9 @@ class Story:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON keeps it: bytes as hex, what is not finite as none."""
+    """A value as JSON keeps it: bytes as hex, what is not finite as none; `ground.seal.unplain` is the inverse."""
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, list):
+        return [{name: _plain(each) for name, each in item.items()} for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

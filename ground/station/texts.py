@@ -72,6 +72,12 @@ class Texts:
         return answer.text(), thinking.text()
 
     @property
+    def raw(self) -> dict[str, str]:
+        """The bytes (hex), by name, of complete texts that are no UTF-8, so that `readable` cannot give them back."""
+        found = {name: self._texts[kind].join() for name, kind in KINDS.items()}
+        return {name: data.hex() for name, data in found.items() if data.decode(errors="replace").encode() != data}
+
+    @property
     def count(self) -> tuple[int, int | None]:
         """Segments here, and segments in all (None before the receipt)."""
         totals = [text.total for text in self._texts.values()]

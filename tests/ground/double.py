@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from spacelink import PacketRefused, Range, cut, cut_ranges, pack_event, pack_report, unpack_command
+from spacelink.receipts import NO_KEY_ID, NO_SIGNATURE, key_id, request_sha256, signed_bytes
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Spacecraft:
     refuse: str = ""
     fail: str = ""
     model: str = "cadet"
+    secret: Ed25519PrivateKey | None = None
+    """What receipts are signed with; None leaves them unsigned."""
     other_text_after: int | None = None
     """Begin again with attempt 2 and the real text after this many segments of another text."""
     queries: dict[int, Kept] = field(default_factory=dict)
@@ -191,38 +196,44 @@ class Spacecraft:
     def _receipt(self, query_id: int, kept: Kept) -> None:
         hashed = hashlib.sha256
         reason = {"failed": self.fail, "cancelled": "cancelled"}.get(kept.state, "none")
-        self._say(
-            "inference.receipt",
-            query_id=query_id,
-            outcome=kept.state,
-            reason=reason,
-            verdict="unchecked",
-            stop="eos" if kept.state == "done" else "none",
-            attempt=kept.attempt,
-            restarts=0,
-            question_sha256=hashed(kept.args["question"]).digest(),
-            prompt_sha256=bytes(32),
-            answer_sha256=hashed(kept.text).digest(),
-            answer_bytes=len(kept.text),
-            thinking_sha256=hashed(kept.thinking).digest(),
-            thinking_bytes=len(kept.thinking),
-            segment_bytes=64,
-            prompt_tokens=32,
-            tokens=len(kept.text) // 4,
-            prefill_ms=50,
-            decode_ms=400,
-            queued_ms=3,
-            seed=kept.args["seed"],
-            threads=1,
-            model=self.model,
-            model_sha256=hashed(b"model").digest(),
-            energy_j=None,
-            energy_source="none",
-            authenticated=False,
-            pace=0.0,
-            scene_bytes=210 if kept.args["scene"] else 0,
-            scene_sha256=bytes(32),
-        )
+        word: dict[str, Any] = {
+            "query_id": query_id,
+            "outcome": kept.state,
+            "reason": reason,
+            "verdict": "unchecked",
+            "stop": "eos" if kept.state == "done" else "none",
+            "attempt": kept.attempt,
+            "restarts": 0,
+            "question_sha256": hashed(kept.args["question"]).digest(),
+            "request_sha256": request_sha256(kept.args),
+            "scene": kept.args["scene"],
+            "prompt_sha256": bytes(32),
+            "answer_sha256": hashed(kept.text).digest(),
+            "answer_bytes": len(kept.text),
+            "thinking_sha256": hashed(kept.thinking).digest(),
+            "thinking_bytes": len(kept.thinking),
+            "segment_bytes": 64,
+            "prompt_tokens": 32,
+            "tokens": len(kept.text) // 4,
+            "prefill_ms": 50,
+            "decode_ms": 400,
+            "queued_ms": 3,
+            "seed": kept.args["seed"],
+            "threads": 1,
+            "model": self.model,
+            "model_sha256": hashed(b"model").digest(),
+            "energy_j": None,
+            "energy_source": "none",
+            "authenticated": False,
+            "pace": 0.0,
+            "scene_bytes": 210 if kept.args["scene"] else 0,
+            "scene_sha256": bytes(32),
+            "key_id": key_id(self.secret.public_key().public_bytes_raw()) if self.secret else NO_KEY_ID,
+            "signature": NO_SIGNATURE,
+        }
+        if self.secret:
+            word["signature"] = self.secret.sign(signed_bytes(word))
+        self._say("inference.receipt", **word)
 
     def _inference_report(self, args: dict[str, Any], request_id: bytes) -> None:
         query_id = args["query_id"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ground.api.view import query_view
 from ground.archive.rows import row_of
 from ground.record import Record
+from ground.seal import Trust
 from spacelink import DICTIONARY, pack_report
 from spacelink.fields import INTEGERS, Field
 from spacelink.packets import build_telemetry
@@ -59,8 +60,8 @@ def extreme(field: Field) -> st.SearchStrategy[object]:
         return st.sampled_from([least, least + 1, int(most)])
     if field.type == "list":
         return st.just([])
-    if field.type == "hash32":
-        return st.sampled_from([bytes(32), b"\xff" * 32])
+    if field.type in ("bytes", "hash32"):
+        return st.sampled_from([bytes(field.size or 0), b"\xff" * (field.size or 0)])
     texts = {
         "str8": ["", "x"],
         "bool": [True, False],
@@ -92,7 +93,8 @@ def test_no_series_of_reports_at_the_edges_upsets_the_station(data: st.DataObjec
             sky.station.sent(out, 100)
         assert sky.station.wake(sky.now) > sky.time
         json.dumps(row_of(record), allow_nan=False)
-        view = query_view(record, sky.now, in_contact=True)
+        view = query_view(record, sky.now, in_contact=True, believed=Trust(bytes(32)))
+        assert view.sealed is None or view.sealed.seal != "AUTHENTIC"
         json.dumps(view.model_dump(), allow_nan=False)
         assert all(seconds >= 0 for seconds in view.legs.values())
         sky.time += 3.0
