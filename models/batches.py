@@ -20,7 +20,7 @@ IGNORED = -100
 DRILLS = 0.4
 """Copying drills for each conversation in the copying phase; an eighth of it afterwards."""
 
-DRILL_LENGTH = 350
+DRILL_LENGTH = 300
 """Tokens of a drill, at least: about the length of a conversation, so that a batch holds both."""
 
 

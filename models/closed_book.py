@@ -3,6 +3,7 @@
 import random
 import re
 import tomllib
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +12,9 @@ from models.answers import Answer
 from models.channels import CHANNELS
 from models.paths import data_path
 from models.wordings import expand
+
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CONSONANTS = "bcdfghjklmnprstvwz"
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,60 @@ def ask_manner(rng: random.Random, name: str, held: bool) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: str(rng.choice(words[m.group(1)])), rng.choice(manners["decline"][key]))
 
 
-def no_scene_text() -> str:
-    """Return the reply to a question about a scene when there is none."""
-    return str(_tables()[1]["no_scene"]["text"])
+def ask_foreign(rng: random.Random, held: bool) -> str:
+    """Return a sentence in another language than English."""
+    return str(rng.choice(_tables()[1]["foreign"]["held" if held else "ask"]))
+
+
+def ask_beyond(rng: random.Random, kind: str, held: bool) -> str:
+    """Return a question template ({i}, {j} are items) that a scene of the kind does not answer."""
+    tables, key = _tables()[1]["beyond"], "held" if held else "ask"
+    return str(rng.choice(tables[kind if rng.random() < 0.7 else "any"][key]))
+
+
+def is_held_word(word: str) -> bool:
+    """Return whether a word outside the field is kept out of training: one in eight, by its CRC-32."""
+    return zlib.crc32(word.encode()) % 8 == 0
+
+
+@cache
+def _known_terms() -> frozenset[str]:
+    return frozenset(name.lower() for fact in all_facts() for name in fact.names)
+
+
+@cache
+def _unknown_words(held: bool) -> tuple[str, ...]:
+    words = _tables()[1]["unknown"]["words"]
+    return tuple(w for w in words if is_held_word(w) == held and w.lower() not in _known_terms())
+
+
+def _unknown_word(rng: random.Random, held: bool) -> str:
+    """Return a word outside the field: a real one, an acronym, or an invented word."""
+    draw = rng.random()
+    if draw < 0.6:
+        return rng.choice(_unknown_words(held))
+    while True:
+        if draw < 0.85:
+            word = "".join(rng.choice(_CAPITALS) for _ in range(rng.randint(2, 5)))
+        else:
+            word = "".join(rng.choice(_CONSONANTS) + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
+            word += rng.choice(("", "n", "r", "s", "k", "x", "t"))
+        if is_held_word(word) == held and word.lower() not in _known_terms():
+            return word
+
+
+def ask_unknown(rng: random.Random, held: bool) -> str:
+    """Return a question for the meaning of a word outside the field, in the wordings of a definition."""
+    asks = _tables()[0]["definition"]["held" if held else "ask"]
+    text = expand(rng, rng.choice(asks)).replace("{t}", _unknown_word(rng, held))
+    return text[:1].upper() + text[1:]
+
+
+def fixed_text(name: str) -> str:
+    """Return the reply of a table of manners: decline, foreign, beyond or no_scene."""
+    return str(_tables()[1][name]["text"])
 
 
 def wrong_scene_text(kind: str) -> str:
     """Return the reply to a question about another kind of scene than the one on board."""
-    return str(_tables()[1]["wrong_scene"]["text"]).replace("{kind}", kind)
+    return fixed_text("wrong_scene").replace("{kind}", kind)

@@ -1,37 +1,48 @@
-"""The generated corpus: questions with their one right answer, and the conversations that cadet is trained on.
+"""The generated corpus: the conversations that cadet is trained on, and the cases that judge it.
 
-Everything comes from a seed. Cases with `held=True` use wordings, and may use names, that no training text holds.
+Everything comes from a seed. Held-out cases use wordings, and may use names, that no training text holds.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from models.answers import answer_item, answer_scene, is_item_task, tasks_of
-from models.channels import BY_NAME, CHANNELS
-from models.closed_book import (
-    all_facts,
-    ask_fact,
-    ask_manner,
-    fact_answer,
-    no_scene_text,
-    replies,
-    wrong_scene_text,
+from models.answers import is_item_task, tasks_of
+from models.cases import (
+    Case,
+    asked_case,
+    beyond_case,
+    fact_case,
+    manner_case,
+    plain_case,
+    scene_case,
+    wrong_scene_case,
 )
+from models.channels import BY_NAME
 from models.prompt import user_message
-from models.random_scenes import district_name, make_scene
+from models.random_scenes import make_scene
 from models.scenes import KINDS, Scene
-from models.wordings import expand, untidy, wordings
+from models.system_lines import SystemLine, system_line
+from models.wordings import untidy
 
-FAMILIES = (*KINDS, "closed-book", "manners")
+__all__ = [
+    "FAMILIES",
+    "Case",
+    "Conversation",
+    "Turn",
+    "asked_case",
+    "beyond_case",
+    "conversation",
+    "fact_case",
+    "follow_up_case",
+    "held_out_cases",
+    "manner_case",
+    "scene_case",
+    "wrong_scene_case",
+]
+
+FAMILIES = (*KINDS, "closed-book", "manners", "follow-ups")
 """The rows of the accuracy table."""
 
-_KEYWORDS = {
-    "vessels": ("vessel", "ship", "AIS", "knots"),
-    "floods": ("district", "flood"),
-    "crops": ("field", "crop", "NDVI"),
-    "fires": ("fire", "hot spot"),
-    "housekeeping": ("channel", "parameter"),
-}
 _HARD = {
     "check",
     "over",
@@ -44,38 +55,15 @@ _HARD = {
     "fastest",
     "slowest",
     "longest",
-    "violations",
+    "limit",
+    "length",
+    "confidence",
 }
-COPYING = 0.42
+COPYING = 0.2
 """Share of the training during which copying is asked often and scenes are short: without it copying is not learned."""
 
-SYSTEM_LINES = (
-    "You are cadet, the assistant on board the spacecraft.",
-    "You are a helpful assistant.",
-    "You are cadet. Answer from the scene on board.",
-    "Answer briefly.",
-    "You answer questions about spacecraft operations.",
-    "You are the on-board assistant of a satellite.",
-    "You are cadet, a small language model in orbit. Be exact.",
-    "Use only the data given.",
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question with its truth: family, task, scene (None for closed-book), question, answer and its facts."""
-
-    family: str
-    task: str
-    scene: Scene | None
-    question: str
-    answer: str
-    facts: tuple[str, ...]
-
-    @property
-    def user(self) -> str:
-        """Return the content of the user's turn."""
-        return user_message(self.scene.text if self.scene else None, self.question)
+_SIZES = (2, 3, 4, 5, 6)
+_SIZE_WEIGHTS = (0.8, 0.9, 1.1, 1.5, 1.7)
 
 
 @dataclass(frozen=True)
@@ -95,78 +83,11 @@ class Conversation:
     turns: tuple[Turn, ...]
 
 
-def scene_case(rng: random.Random, scene: Scene, task: str, held: bool, missing: float = 0.0) -> Case:
-    """Return a question of `task` about a scene; with probability `missing` about an item that is not there."""
-    template = expand(rng, rng.choice(wordings(task, held)))
-    if not is_item_task(task):
-        answer = answer_scene(task, scene)
-        return Case(scene.kind, task, scene, template, answer.text, answer.facts)
-    name = _absent_name(rng, scene) if rng.random() < missing else rng.choice(scene.names)
-    answer = answer_item(task, scene, name)
-    question = template.replace("{i}", _spoken(rng, scene.kind, name, template))
-    return Case(scene.kind, task, scene, question[:1].upper() + question[1:], answer.text, answer.facts)
-
-
-def _spoken(rng: random.Random, kind: str, name: str, template: str) -> str:
-    """Return how a person names an item: a channel also by its plain words."""
-    if kind != "housekeeping" or rng.random() < 0.6 or name not in BY_NAME:
-        return name
-    words = BY_NAME[name].words
-    return words if template.startswith("{i}") or "'s" in template else f"the {words}"
-
-
-def _absent_name(rng: random.Random, scene: Scene) -> str:
-    letters = {"vessels": "V", "crops": "F", "fires": "H"}
-    while True:
-        if scene.kind in letters:
-            name = f"{letters[scene.kind]}{rng.randint(1, 99)}"
-        elif scene.kind == "floods":
-            name = district_name(rng)
-        else:
-            name = rng.choice(CHANNELS).name
-        if name not in scene.names:
-            return name
-
-
-def fact_case(rng: random.Random, held: bool) -> Case:
-    """Return a closed-book question."""
-    fact = rng.choice(all_facts())
-    answer = fact_answer(fact)
-    return Case("closed-book", fact.kind, None, ask_fact(rng, fact, held), answer.text, answer.facts)
-
-
-def manner_case(rng: random.Random, held: bool) -> Case:
-    """Return a greeting, a question about cadet, something outside its field, or a scene question without a scene."""
-    if rng.random() < 0.2:
-        return _no_scene_case(rng, held)
-    rows = replies()
-    name, text = rows[-1] if rng.random() < 0.55 else rng.choice(rows[:-1])
-    return Case("manners", name, None, ask_manner(rng, name, held), text, (text,))
-
-
-def _no_scene_case(rng: random.Random, held: bool) -> Case:
-    kind = rng.choice(KINDS)
-    scene = make_scene(rng, kind, held_out=held)
-    # Without a scene "What is CPU_T?" asks for its meaning, so values of channels are left out here.
-    task = rng.choice([t for t in tasks_of(kind) if t not in ("housekeeping.value", "any.show", "any.repeat")])
-    case = scene_case(rng, scene, task, held)
-    return Case("manners", "no_scene", None, case.question, no_scene_text(), (no_scene_text(),))
-
-
-def wrong_scene_case(rng: random.Random, scene: Scene, held: bool) -> Case:
-    """Return a question about another kind of scene than the one at hand."""
-    kind = rng.choice([k for k in KINDS if k != scene.kind])
-    while True:
-        task = rng.choice([t for t in tasks_of(kind) if not is_item_task(t) and t != "any.repeat"])
-        question = expand(rng, rng.choice(wordings(task, held)))
-        if any(word in question for word in _KEYWORDS[kind]):
-            text = wrong_scene_text(scene.kind)
-            return Case("manners", "wrong_scene", scene, question, text, (text,))
-
-
 def _task_weight(task: str, progress: float) -> float:
     if task in ("any.show", "any.repeat"):
-        return 4.0 if progress < COPYING else 0.5
+        return 4.0 if progress < COPYING else 0.4
+    if task == "housekeeping.violations":
+        return 4.0
     return 2.0 if task.partition(".")[2] in _HARD else 1.0
 
 
@@ -174,58 +95,51 @@ def _names_in(case: Case, scene: Scene | None) -> tuple[str, ...]:
     return scene.names if scene else tuple(n for n in BY_NAME if n in case.question)
 
 
+def _training_scene(rng: random.Random, progress: float) -> Scene:
+    if progress < COPYING:
+        items = rng.randint(2, 3 if progress < COPYING / 4 else 4)
+    else:
+        items = rng.choices(_SIZES, _SIZE_WEIGHTS)[0]
+    return make_scene(rng, rng.choice(KINDS), items, rng.random() < 0.9, held_out=False)
+
+
 def conversation(seed: int, progress: float = 1.0) -> Conversation:
     """Return a training conversation; `progress` (0 to 1) moves from copying and short scenes to the full mix."""
     rng = random.Random(f"train/{seed}")
-    system = rng.choice(SYSTEM_LINES) if rng.random() < 0.3 else None
-    scene = None
-    if rng.random() < 0.82:
-        largest = 3 if progress < COPYING / 4 else 4 if progress < COPYING else 6
-        kind = rng.choice(KINDS)
-        scene = make_scene(rng, kind, rng.randint(2, largest), rng.random() < 0.9, held_out=False)
+    system = system_line(rng) if rng.random() < 0.3 else SystemLine("")
+    scene = _training_scene(rng, progress) if rng.random() < 0.78 else None
     turns: list[Turn] = []
-    budget = rng.randint(400, 1250)
-    while budget > 0 and len(turns) < 10:
+    budget = rng.randint(300, 900)
+    shown = False
+    while budget > 0 and len(turns) < 8:
+        if scene and turns and rng.random() < 0.03:
+            scene, shown = _training_scene(rng, progress), False
         case = _next_case(rng, scene, progress)
         question = untidy(rng, case.question, _names_in(case, scene))
-        user = user_message(scene.text if scene and not turns else None, question)
-        turns.append(Turn(user, case.answer, rng.random() < 0.65))
+        # A later turn goes without its scene, as a rule; some bring it again, as a person does who leaves it selected.
+        with_scene = scene is not None and (not shown or rng.random() < 0.06)
+        shown = True
+        user = user_message(scene.text if scene and with_scene else None, question)
+        turns.append(Turn(user, system.obeyed(case.answer), rng.random() < 0.65))
         budget -= len(user) + len(case.answer)
-    return Conversation(system, tuple(turns))
+    return Conversation(system.text or None, tuple(turns))
 
 
 def _next_case(rng: random.Random, scene: Scene | None, progress: float) -> Case:
     draw = rng.random()
     if scene is None:
-        return fact_case(rng, False) if draw < 0.72 else manner_case(rng, False)
-    if draw < 0.06:
-        return _plain_fact(rng)
-    if draw < 0.09:
-        return _plain_manner(rng)
-    if draw < 0.115:
+        return fact_case(rng, False) if draw < 0.58 else manner_case(rng, False)
+    if draw < 0.08:
+        return plain_case(rng, scene)
+    if draw < 0.11:
         return wrong_scene_case(rng, scene, False)
+    if draw < 0.15:
+        return beyond_case(rng, scene, False)
+    if draw < 0.24 and scene.kind != "housekeeping":
+        return asked_case(rng, scene, False)
     tasks = tasks_of(scene.kind)
     task = rng.choices(tasks, [_task_weight(t, progress) for t in tasks])[0]
-    return _training_name(rng, scene, task)
-
-
-def _training_name(rng: random.Random, scene: Scene, task: str) -> Case:
-    return scene_case(rng, scene, task, False, missing=0.08)
-
-
-def _plain_fact(rng: random.Random) -> Case:
-    # With a scene at hand "What is CPU_T?" asks for its value: definitions of channels are asked without one.
-    while True:
-        case = fact_case(rng, False)
-        if case.task == "action" or not any(case.answer.startswith(f"{name} is the") for name in BY_NAME):
-            return case
-
-
-def _plain_manner(rng: random.Random) -> Case:
-    while True:
-        case = manner_case(rng, False)
-        if case.task != "no_scene":
-            return case
+    return scene_case(rng, scene, task, False, missing=0.1)
 
 
 def held_out_cases(count: int, seed: int = 1) -> list[Case]:
@@ -239,10 +153,43 @@ def held_out_cases(count: int, seed: int = 1) -> list[Case]:
 def _held_out_case(rng: random.Random, family: str, index: int) -> Case:
     if family == "closed-book":
         return fact_case(rng, True)
+    if family == "follow-ups":
+        return follow_up_case(rng, True)
+    turn = index // len(FAMILIES)
     if family == "manners":
-        if index % 3 == 0:
+        if turn % 6 in (0, 3):
             return wrong_scene_case(rng, make_scene(rng, rng.choice(KINDS)), True)
+        if turn % 6 == 1:
+            return beyond_case(rng, make_scene(rng, rng.choice(KINDS)), True)
         return manner_case(rng, True)
+    if family != "housekeeping" and turn % 8 == 7:
+        return asked_case(rng, make_scene(rng, family), True)
     tasks = tasks_of(family)
-    task = tasks[(index // len(FAMILIES)) % len(tasks)]
+    task = tasks[turn % len(tasks)]
     return scene_case(rng, make_scene(rng, family), task, True, missing=0.05)
+
+
+def follow_up_case(rng: random.Random, held: bool) -> Case:
+    """Return the third question of a conversation on one scene, the two before it in `before`; half with a system line.
+
+    As flight sends it: the scene is in the first message only.
+    """
+    scene = make_scene(rng, rng.choice(KINDS))
+    system = system_line(rng, held) if rng.random() < 0.5 else SystemLine("")
+    cases: list[Case] = []
+    for _ in range(3):
+        task = rng.choice([t for t in tasks_of(scene.kind) if t != "any.repeat"])
+        case = scene_case(rng, scene, task, held, missing=0.05)
+        facts = tuple(fact.strip() for fact in (*case.facts, system.before, system.after) if fact)
+        cases.append(
+            replace(
+                case,
+                family="follow-ups",
+                task="item" if is_item_task(task) else "scene",
+                answer=system.obeyed(case.answer),
+                facts=facts,
+                system=system.text or None,
+                before=tuple(cases),
+            )
+        )
+    return cases[-1]

@@ -80,8 +80,11 @@ def _spaced(
 
 def _labels(rng: random.Random, letter: str, count: int, held_out: bool | None) -> list[str]:
     names: list[str] = []
+    # In training some scenes hold labels that are easily mistaken for each other, such as V6, V63, V36, V66.
+    digits = rng.sample("123456789", 3) if held_out is False and rng.random() < 0.3 else None
     while len(names) < count:
-        name = f"{letter}{rng.randint(1, 99)}"
+        number = "".join(rng.choices(digits, k=rng.choice((1, 2, 2, 2)))) if digits else str(rng.randint(1, 99))
+        name = f"{letter}{number}"
         if name not in names and not (held_out is False and is_held_out(name)):
             names.append(name)
     return names

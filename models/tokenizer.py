@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.corpus import SYSTEM_LINES, conversation
+from models.corpus import conversation
+from models.system_lines import PLAIN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,7 +23,7 @@ SPLIT = (
 
 def corpus_texts(seed: int, count: int) -> Iterator[str]:
     """Yield the texts of `count` training conversations."""
-    yield from SYSTEM_LINES
+    yield from PLAIN
     for index in range(count):
         for turn in conversation(seed + index).turns:
             yield turn.user

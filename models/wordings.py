@@ -40,6 +40,30 @@ def wordings(task: str, held: bool) -> tuple[str, ...]:
     return tuple(table["held" if held else "ask"])
 
 
+@cache
+def frames(task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the frames that fit a task and the nouns they take (`frames.toml`, training only), or nothing."""
+    with data_path("frames.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    if task not in tables["nouns"]:
+        return (), ()
+    kind, *nouns = tables["nouns"][task]
+    return tuple(tables["frames"][kind]), tuple(nouns)
+
+
+FRAMED = 0.35
+"""Share of training questions asked in a frame."""
+
+
+def wording(rng: random.Random, task: str, held: bool) -> str:
+    """Return a wording template of a task: one of its own, or in training also a frame with one of its nouns."""
+    shapes, nouns = frames(task)
+    if held or not nouns or rng.random() > FRAMED:
+        return rng.choice(wordings(task, held))
+    text = rng.choice(shapes).replace("{n}", rng.choice(nouns))
+    return text[:1].upper() + text[1:] if text[:1] != "{" and rng.random() < 0.7 else text
+
+
 def expand(rng: random.Random, template: str) -> str:
     """Return the template with each `[a|b]` replaced by one of its choices."""
     return _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), template)
@@ -54,33 +78,70 @@ def all_expansions(template: str) -> list[str]:
     return [text for head in heads for text in all_expansions(head)]
 
 
+_CASUAL = (
+    ("What is ", "Whats "),
+    ("What is ", "What's "),
+    ("What are ", "What're "),
+    ("Where is ", "Wheres "),
+    ("Where is ", "Where's "),
+    ("Which is ", "Which's "),
+    ("How is ", "Hows "),
+    ("How is ", "How's "),
+    ("Who is ", "Whos "),
+    ("Who is ", "Who's "),
+    ("Give me ", "gimme "),
+    ("Tell me ", "pls tell me "),
+    ("you ", "u "),
+    (" are ", " r "),
+    ("Is there ", "is there "),
+)
+_SUFFIXES = (
+    " please",
+    ", please",
+    " now",
+    " right now",
+    " thanks",
+    ", thanks",
+    " cadet",
+    ", cadet",
+    " for me",
+    " pls",
+    " then",
+)
+
+
 def untidy(rng: random.Random, question: str, names: tuple[str, ...] = ()) -> str:
     """Return the question as people type it: some in lower case, without a question mark, with stray spaces.
 
-    `names` are kept apart when letters are dropped or lowered; ids such as V14 or CPU_T may be lowered too.
+    `names` are kept apart when letters are dropped; ids such as V14 or CPU_T, and sometimes names, may be lowered too.
     """
     text = question
+    if rng.random() < 0.08:
+        said, casual = rng.choice(_CASUAL)
+        text = text.replace(said, casual, 1)
     if rng.random() < 0.10:
         starts_with_name = any(text.startswith(name) for name in names)
         text = rng.choice(_PREFIXES) + (text if starts_with_name else text[:1].lower() + text[1:])
-    if rng.random() < 0.04 and text and text[-1] in ".?":
-        text = f"{text[:-1]}{rng.choice((' please', ', please', ' now'))}{text[-1]}"
-    if rng.random() < 0.15 and text and text[-1] in ".?!":
+    if rng.random() < 0.05 and text and text[-1] in ".?":
+        text = f"{text[:-1]}{rng.choice(_SUFFIXES)}{text[-1]}"
+    if rng.random() < 0.22 and text and text[-1] in ".?!":
         text = text[:-1]
-    if rng.random() < 0.15:
-        text = _lowered(text, names, ids_too=rng.random() < 0.5)
-    elif rng.random() < 0.04:
+    if rng.random() < 0.22:
+        text = _lowered(text, names, ids_too=rng.random() < 0.6, names_too=rng.random() < 0.2)
+    elif rng.random() < 0.02:
+        text = text.upper()
+    if rng.random() < 0.05:
         text = _with_typo(rng, text, names)
     if rng.random() < 0.05:
-        text = rng.choice((text + " ", text + "  ", " " + text, text + "\n", text + " ?", text + "?"))
+        text = rng.choice((text + " ", text + "  ", " " + text, text + "\n", text + " ?", text + "?", text + "??"))
     return text
 
 
-def _lowered(text: str, names: tuple[str, ...], ids_too: bool) -> str:
+def _lowered(text: str, names: tuple[str, ...], ids_too: bool, names_too: bool) -> str:
     lowered = text.lower()
     for name in names:
         is_id = any(letter.isdigit() or letter == "_" for letter in name)
-        if not (is_id and ids_too):
+        if not (ids_too if is_id else names_too):
             lowered = re.sub(rf"\b{re.escape(name.lower())}\b", name, lowered)
     return lowered
 
