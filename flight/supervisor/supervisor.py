@@ -351,6 +351,7 @@ class Supervisor:
             "pids": {"supervisor": os.getpid(), "core": self._core.pid, "engine": self._engine.pid},
             "safe_reason": self._state.safe_reason,
             "up": self._core.proven and (self._engine.proven or self._state.mode == state.SAFE),
+            "working": [child.name for child in (self._core, self._engine) if child.proven and child.pid],
         }
         if status == self._told:
             return
@@ -366,6 +367,7 @@ class Supervisor:
             "model": str(self._settings.model_path),
             "mode": self._state.mode,
             "image": self._image.path,
+            "working": status["working"],
         }
         with contextlib.suppress(OSError):
             write_whole(self._data / "ready.json", (json.dumps(ready, indent=1) + "\n").encode(), durable=False)
