@@ -6,6 +6,7 @@ HilError
 ├── LinkError         the link emulator cannot start: configuration or port
 ├── StackError        a process of the stack did not start, or ended before its time
 ├── BenchError        a measurement cannot be made here
+├── FaultError        a fault cannot be read, drawn or injected
 └── CampaignError     a plan cannot be run, or its results cannot be read
 """
 
@@ -36,3 +37,7 @@ class BenchError(HilError):
 
 class CampaignError(HilError):
     """A campaign cannot be run or told; the message names the plan, the file or the golden run, and why."""
+
+
+class FaultError(HilError):
+    """A fault cannot be read, drawn or injected; the message says what is wrong or missing."""
