@@ -1,0 +1,56 @@
+"""Where a fault strikes: one type of value for each kind of target."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Place(BaseModel):
+    """A place. Subclasses say how it reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BitPlace(Place):
+    """A bit of a file: bit `bit` (0 = least significant) of byte `offset`; `what` names it and decides nothing."""
+
+    offset: Count
+    bit: Annotated[int, Field(ge=0, lt=8)] = 0
+    what: str = ""
+
+    def __str__(self) -> str:
+        return self.what or f"byte {self.offset}, bit {self.bit}"
+
+
+class KvPlace(Place):
+    """A bit of the KV cache: of element `element` of the row of `cell` in layer `layer`'s K or V."""
+
+    process: Literal["engine", "verifier"] = "engine"
+    layer: Count
+    part: Literal["k", "v"]
+    cell: Count
+    element: Count
+    bit: Count
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer}, {self.part.upper()}, cell {self.cell}, element {self.element}, bit {self.bit}"
+        return f"{where} of the {self.process}"
+
+
+class ComputePlace(Place):
+    """A bit of one value of a graph tensor in one evaluation (`flight.inference.protocol.Arm`)."""
+
+    process: Literal["engine", "verifier"] = "engine"
+    tensor: str
+    token: Count
+    element: Count
+    bit: Annotated[int, Field(ge=0, lt=32)]
+    occurrence: Count = 0
+
+    def __str__(self) -> str:
+        which = f"{self.tensor} (number {self.occurrence + 1})" if self.occurrence else self.tensor
+        return f"{which}, token {self.token}, element {self.element}, bit {self.bit} of the {self.process}"

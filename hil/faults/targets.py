@@ -1,0 +1,62 @@
+"""The registry of targets: the shipped ones and those that others add by entry point `orbitlm.fault_targets`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from random import Random
+from typing import Any, Final, Protocol
+
+from hil.errors import FaultError
+from hil.faults.fault import Fault
+from hil.faults.injection import Injection
+from hil.faults.places import Place
+from hil.faults.subject import Subject
+from hil.faults.victim import Victim
+
+GROUP: Final = "orbitlm.fault_targets"
+
+
+class Target(Protocol):
+    """Something that faults hit. An entry point of `orbitlm.fault_targets` names an instance."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def place(self) -> type[Place]:
+        """The type of its places."""
+        ...
+
+    def draw(self, subject: Subject, where: Mapping[str, Any], rng: Random) -> Place:
+        """A place by chance, within what `where` says in this target's own words. Raises `FaultError`."""
+        ...
+
+    def inject(self, fault: Fault, victim: Victim) -> Injection:
+        """Do it, now. Raises `FaultError`."""
+        ...
+
+
+_SHIPPED: Final = {
+    "weights": "hil.faults.weights:WEIGHTS",
+    "codes": "hil.faults.weights:CODES",
+    "parity": "hil.faults.weights:PARITY",
+}
+"""Where each target lives; loaded when it is asked for."""
+
+
+def target_names() -> list[str]:
+    """The names that `target_of` knows."""
+    return sorted({*_SHIPPED, *(one.name for one in entry_points(group=GROUP))})
+
+
+def target_of(name: str) -> Target:
+    """The target of a name. Raises `FaultError`."""
+    if name in _SHIPPED:
+        module, _, attribute = _SHIPPED[name].partition(":")
+        target: Target = getattr(import_module(module), attribute)
+        return target
+    for one in entry_points(group=GROUP, name=name):
+        added: Target = one.load()
+        return added
+    raise FaultError(f"There is no target {name!r}; there are {', '.join(target_names())}.")
