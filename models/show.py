@@ -1,6 +1,7 @@
 """Tables and progress bars of `orbitlm models`, with Rich; each says whether its numbers are measured or cited."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,31 @@ def show_evaluation(result: Evaluation, tasks: bool, wrong: int) -> None:
         )
 
 
+_QUIET_S = 10.0
+
+
+def _lines(console: Console, name: str) -> Callable[[int, int], None]:
+    """Return an `advance` that prints a line when nothing has been heard for 10 seconds."""
+    told = time.monotonic()
+
+    def advance(done: int, whole: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _QUIET_S:
+            told = time.monotonic()
+            console.print(f"{name}: {done / 1e6:.0f} of {whole / 1e6:.0f} MB", highlight=False)
+
+    return advance
+
+
 @contextlib.contextmanager
 def byte_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for bytes; yields `advance(done, whole)`."""
+    """Show a bar for bytes, or without a terminal a line now and then; yields `advance(done, whole)`."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console, name)
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, whole: progress.update(task, completed=done, total=whole)
 
