@@ -52,7 +52,7 @@ class Decoder:
             raise ModelRefused(f"No context of {model.n_ctx} tokens can be made for {model.settings.name}: {why}.")
         self.n_ctx = model.n_ctx
         self.n_batch = model.settings.n_batch
-        self._memory = llama_cpp.llama_get_memory(self.handle)
+        self.memory: binding.Handle = llama_cpp.llama_get_memory(self.handle)
         self._n_vocab: int = llama_cpp.llama_vocab_n_tokens(model.vocab)
         self._token = (llama_cpp.llama_token * 1)()
         self._one = llama_cpp.llama_batch_get_one(self._token, 1)
@@ -61,7 +61,7 @@ class Decoder:
 
     def clear(self) -> None:
         """Forget everything, the contents of the cells too: NaN left in them would poison later prompts."""
-        llama_cpp.llama_memory_clear(self._memory, True)
+        llama_cpp.llama_memory_clear(self.memory, True)
 
     def prefill(self, tokens: Sequence[int], interrupt: Interrupt, chunk_done: Callable[[int], None]) -> bool:
         """Compute `tokens` in chunks of `n_batch`; False when `interrupt` stopped it. Raises `QueryFailed`."""

@@ -73,6 +73,7 @@ class Engine:
             decoder = self._decoder
             if self._port.open(query.id, query.hold_at, query.arm):
                 self._armed = decoder = self._armed or Decoder(self._model, self._port.watch)
+            self._port.memory = decoder.memory
             return Answer(query, decoder, self._maker, self._duty, self._port).run(), True
         except QueryRefused as error:
             return Refused(id=query.id, reason=error.reason, detail=error.detail), True

@@ -39,12 +39,14 @@ class Listener(Protocol):
 class FaultPort:
     """Hold points and armed compute faults of the query that runs.
 
-    `evaluation` is the count of answer tokens when the evaluation under way began: whoever decodes keeps it.
+    Whoever decodes keeps two values: `evaluation`, the count of answer tokens when the evaluation under way began, and
+    `memory`, the handle of the memory of the context in use.
     """
 
     def __init__(self, *, allowed: bool, duty: Listener) -> None:
         self.allowed = allowed
         self.evaluation = 0
+        self.memory: int | None = None
         self._duty = duty
         self._id = ""
         self._holds: frozenset[int] = frozenset()
@@ -72,7 +74,7 @@ class FaultPort:
     def hold(self, at: int) -> None:
         """Stand still if a hold was asked for at this point. Raises what the sockets raise."""
         if at in self._holds:
-            self._duty.send(Held(id=self._id, at=at))
+            self._duty.send(Held(id=self._id, at=at, memory=self.memory or 0))
             self._duty.hold()
 
     def close(self) -> None:

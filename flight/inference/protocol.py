@@ -222,11 +222,15 @@ class Pong(Message):
 
 
 class Held(Message):
-    """The work stands still before the point `at` of `hold_at`, until `Go`."""
+    """The work stands still before the point `at` of `hold_at`, until `Go`.
+
+    `memory`: address of the context's `llama_memory_t` in the child, where its KV cache is found; 0 without a context.
+    """
 
     is_: Literal["held"] = Field(default="held", alias="is")
     id: QueryId
     at: int
+    memory: int = 0
 
 
 class Struck(Message):

@@ -1,4 +1,4 @@
-"""From a wish to a fault: "some scale bit of some ffn_up, several bits, at some token" becomes one place and instant."""
+"""From a wish to a fault: "some scale bit of some ffn_up, several bits, at some token" gets one place and instant."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ def draw(
     """
     found = target_of(target)
     rng = Random(f"{seed}:{target}:draw")
-    place = found.draw(subject, where or {}, rng)
     first, _, last = at.partition("..")
     tokens = len(subject.tokens)
+    instant = Instant.draw(first, rng, tokens, subject.seconds)
+    healed = Instant.draw(last, rng, tokens, subject.seconds) if last else None
     return Fault(
         target=target,
-        place=place,
+        place=found.draw(subject, where or {}, instant, rng),
         model=_paged(model, subject) if isinstance(model, str) else model,
-        at=Instant.draw(first, rng, tokens, subject.seconds),
+        at=instant,
         seed=seed,
-        heals=Instant.draw(last, rng, tokens, subject.seconds) if last else None,
+        heals=healed,
     )
 
 

@@ -120,7 +120,7 @@ class PageBurst(Pattern):
 
 
 class RowBurst(Pattern):
-    """A failing row of one DRAM device [2, 3]: its byte of every word of 8 in 8 KiB, each with odds `density` (ours)."""
+    """A failing row of one DRAM device [2, 3]: its byte of every word of 8 in 8 KiB, with odds `density` (ours)."""
 
     name: ClassVar[str] = "row"
     density: Odds = 0.5

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from hil.errors import FaultError
-from hil.faults.fault import Fault
+from hil.faults.fault import Fault, Instant
 from hil.faults.injection import Injection
 from hil.faults.places import Place
 from hil.faults.subject import Subject
@@ -28,8 +28,11 @@ class Target(Protocol):
         """The type of its places."""
         ...
 
-    def draw(self, subject: Subject, where: Mapping[str, Any], rng: Random) -> Place:
-        """A place by chance, within what `where` says in this target's own words. Raises `FaultError`."""
+    def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> Place:
+        """A place by chance for a fault that strikes `at`, within what `where` says in this target's own words.
+
+        Raises `FaultError`.
+        """
         ...
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:
@@ -38,6 +41,8 @@ class Target(Protocol):
 
 
 _SHIPPED: Final = {
+    "compute": "hil.faults.compute:COMPUTE",
+    "kv": "hil.faults.kv:KV",
     "weights": "hil.faults.weights:WEIGHTS",
     "codes": "hil.faults.weights:CODES",
     "parity": "hil.faults.weights:PARITY",

@@ -17,7 +17,8 @@ PROCESSES = ("supervisor", "core", "engine", "verifier", "scrubber", "ground", "
 class Victim:
     """What there is of one flight: leave out what is not there. `pids` by process name, children that come and go.
 
-    `files`: of storage, by name (`model`, `journal`, `codes` …).
+    `files`: of storage, by name (`model`, `journal`, `codes` …). `memories`: where the llama.cpp memory of a process
+    lies, as its `Held` messages say; without it the process is searched.
     """
 
     subject: Subject
@@ -27,6 +28,7 @@ class Victim:
     data: Path | None = None
     pids: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    memories: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_guard(cls, subject: Subject, guard: GuardSettings, pids: dict[str, int] | None = None) -> Self:

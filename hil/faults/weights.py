@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from flight.integrity.map import Place as Meaning
 from hil.errors import FaultError
-from hil.faults.fault import Fault
+from hil.faults.fault import Fault, Instant
 from hil.faults.injection import Injection, strike
 from hil.faults.memory import FileMemory
 from hil.faults.places import BitPlace
@@ -36,17 +36,17 @@ class Weights:
     name: str = "weights"
     place: type[BitPlace] = BitPlace
 
-    def draw(self, subject: Subject, where: Mapping[str, Any], rng: Random) -> BitPlace:
+    def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> BitPlace:
         """A bit, uniform over all that `where` allows."""
         wanted = _Wanted.of(where)
         if wanted is None:
-            return self.at(subject, rng.randrange(subject.info.file_bytes), rng.randrange(8))
+            return self.named(subject, rng.randrange(subject.info.file_bytes), rng.randrange(8))
         spots = _spots(subject.model, wanted)
         if not spots.total:
             raise FaultError(f"Nothing in {subject.model.name} is of {dict(where)}.")
-        return self.at(subject, *spots.bit(rng.randrange(spots.total)))
+        return self.named(subject, *spots.bit(rng.randrange(spots.total)))
 
-    def at(self, subject: Subject, offset: int, bit: int) -> BitPlace:
+    def named(self, subject: Subject, offset: int, bit: int) -> BitPlace:
         """The place of a bit of the file, with its name."""
         return BitPlace(offset=offset, bit=bit, what=str(subject.map.place(offset, bit)))
 
@@ -71,7 +71,7 @@ class GuardFile:
     name: str
     place: type[BitPlace] = BitPlace
 
-    def draw(self, subject: Subject, where: Mapping[str, Any], rng: Random) -> BitPlace:
+    def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> BitPlace:
         """A bit of the file, as a fraction of a length that only the victim knows."""
         if where:
             raise FaultError(f"The target {self.name} knows no {', '.join(where)}.")
