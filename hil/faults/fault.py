@@ -24,11 +24,12 @@ POINTS: Final = {
     "check": "before the prefill of the verifier",
     "check-token": "in the verifier, after {token} tokens",
     "final": "before the last pass of the verifier over the pages",
+    "released": "after the answer was released, while it comes down",
     "delay": "{seconds:.3f} s after the question",
 }
 """When a fault strikes, or is taken away again. `start` and `token` are exact hold points of the engine, `check`,
-`check-token` and `final` of the verifier (docs/contract.md §7.4); `done` is between the two; `delay` is real time, the
-one that cannot be met twice to the instruction."""
+`check-token` and `final` of the verifier (docs/contract.md §7.4); `done` is between the two, `released` is for a whole
+flight process; `delay` is real time, the one that cannot be met twice to the instruction."""
 
 
 @dataclass(frozen=True)
