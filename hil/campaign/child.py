@@ -122,7 +122,8 @@ class Child:
             left = deadline - monotonic()
             if left <= 0:
                 return None
-            ready, _, _ = select.select([self._core, self._control], [], [], left)
+            watched: list[FramedSocket | ControlChannel] = [self._core, self._control]
+            ready, _, _ = select.select(watched, [], [], left)
             if self._control in ready:
                 self._control.receive()  # beats: the lane's watchdog counts answers, not beats
                 if self._control.closed and self._core not in ready:

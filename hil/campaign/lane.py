@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question
+
+if TYPE_CHECKING:
+    from hil.faults import Fault
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fault on one question, for every arm alike. `fault` is a `hil.faults.Fault`, None in clean strata."""
+    """One fault on one question, for every arm alike. `fault` is None in clean strata, `fault_json` then empty."""
 
     index: int
     stratum: str
-    fault: Any
+    fault: Fault | None
     fault_json: str
     question: Question
     golden: Golden

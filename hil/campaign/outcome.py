@@ -20,8 +20,8 @@ The first rule that holds decides:
     text is golden, and every known fact of the golden answer is in it.
 10. `corrected`: damage was found and repaired (or was gone when looked at again); the released answer is golden.
 11. `not-activated`: the golden answer, no alarm, and the faulty bits were never used: between the flip and its end
-      - weights: no token was computed, or the byte is one the graph does not read (header, padding, and, where the
-        output has a tensor of its own, a row of the token embedding of no token of prompt or answer);
+      - weights: no token was computed, or the byte is one the graph does not read (header, padding); every tensor of a
+        dense model is read for every token, rows of an embedding that is no output too are counted as read;
       - page codes: no pass read the block; parity: no page was rebuilt from the stripe;
       - KV: the cell was not in use, or no token was computed after the flip;
       - compute: the operation was never executed (the engine counts the strikes);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -124,11 +123,11 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
         process=labels.get("process", ""),
         tensor=labels.get("tensor", ""),
         kind=labels.get("kind", ""),
-        layer=int(labels.get("layer", "-1")),
+        layer=int(labels.get("layer") or -1),
         type=labels.get("type", ""),
         field=labels.get("field", ""),
         role=labels.get("role", ""),
-        bit=int(labels.get("bit", "-1")),
+        bit=int(labels.get("bit") or -1),
         part=labels.get("part", ""),
         bits=len(evidence.changed),
         changed=" ".join(evidence.changed[:16]),
@@ -167,10 +166,3 @@ def _first_difference(evidence: Evidence, golden: tuple[int, ...]) -> int:
 def from_dict(values: dict[str, Any]) -> Row:
     """The inverse of `Row.as_dict`, also of a row that went through Parquet."""
     return Row(**{name: values[name] for name in COLUMNS})
-
-
-def fault_text(fault: Any) -> str:
-    """A fault as one line of JSON, keys sorted; "" for none."""
-    if fault is None:
-        return ""
-    return json.dumps(fault.as_dict() if hasattr(fault, "as_dict") else fault, sort_keys=True, separators=(",", ":"))

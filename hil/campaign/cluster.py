@@ -1,0 +1,148 @@
+"""Trials on Dask: a task for each injection, so that a worker that dies loses the one it was at, and it is done again.
+
+Local processes by default, or any cluster by the address of its scheduler; its workers need this package and one
+thread each (`dask worker ADDRESS --nthreads 1`), and machines of one kind: golden answers are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any, Final
+
+from hil.campaign.bench import Bench
+from hil.campaign.plan import Plan
+from hil.campaign.question import Golden
+from hil.campaign.row import Row
+from hil.errors import CampaignError
+
+Client = Any
+"""`distributed.Client`, whose package has no complete types."""
+
+AHEAD: Final = 3
+"""Tasks that each worker has in hand: enough that it never waits, few enough that stopping is quick."""
+
+_bench: Bench | None = None
+_bench_of: tuple[str, str] | None = None
+
+
+def rows_here(plan: str, folder: str, known: dict[str, Golden], index: int) -> list[Row]:
+    """On a worker: the rows of one injection. The bench is opened once and kept."""
+    return _open(plan, folder, known).rows(index)
+
+
+def goldens_here(plan: str, folder: str, known: dict[str, Golden]) -> dict[str, Golden]:
+    """On a worker: the golden answers to all questions."""
+    return _open(plan, folder, known).goldens()
+
+
+def close_here() -> None:
+    """On a worker: end its bench."""
+    global _bench, _bench_of
+    if _bench is not None:
+        _bench.__exit__(None, None, None)
+    _bench = _bench_of = None
+
+
+def _open(plan: str, folder: str, known: dict[str, Golden]) -> Bench:
+    global _bench, _bench_of
+    if _bench is None or _bench_of != (plan, folder):
+        close_here()
+        bench = Bench(Plan.model_validate_json(plan).model_copy(update={"folder": folder}), known)
+        _bench, _bench_of = bench.__enter__(), (plan, folder)
+    return _bench
+
+
+@contextlib.contextmanager
+def cluster(workers: int, scheduler: str) -> Iterator[Client]:
+    """A client of the cluster at `scheduler`, or of `workers` local processes that end with it."""
+    dask, distributed = import_module("dask"), import_module("distributed")
+    settings = {
+        "distributed.scheduler.allowed-failures": 1000,  # it is the campaign that kills, and rows are small
+        "distributed.worker.daemon": False,  # a worker has children of its own
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.log-format": "%(message)s",
+        "distributed.comm.timeouts.connect": "60s",
+    }
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with dask.config.set(settings), contextlib.ExitStack() as stack:
+        if scheduler:
+            try:
+                client = distributed.Client(scheduler, timeout=20)
+            except (OSError, TimeoutError) as error:
+                raise CampaignError(f"There is no Dask scheduler at {scheduler}: {error}.") from error
+            stack.enter_context(client)
+        else:
+            local = distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                memory_limit=0,
+            )
+            client = stack.enter_context(distributed.Client(stack.enter_context(local)))
+        try:
+            client.wait_for_workers(1, timeout=60)
+            yield client
+        finally:
+            with contextlib.suppress(Exception):
+                client.run(close_here)
+
+
+def agreed_goldens(client: Client, plan: Plan, known: dict[str, Golden]) -> dict[str, Golden]:
+    """The golden answers, the same on every worker. Raises `CampaignError`."""
+    addresses = list(client.scheduler_info(n_workers=-1)["workers"])
+    text = plan.model_dump_json(exclude={"folder"})
+    first: dict[str, Golden] = {}
+    futures = [
+        client.submit(goldens_here, text, plan.folder, known, workers=[one], allow_other_workers=False, pure=False)
+        for one in addresses
+    ]
+    for address, future in zip(addresses, futures, strict=True):
+        found: dict[str, Golden] = future.result()
+        first = first or found
+        differs = [name for name, golden in found.items() if golden != first[name]]
+        if differs:
+            raise CampaignError(
+                f"Workers {addresses[0]} and {address} give different golden answers ({len(differs)} of {len(found)}, "
+                f"first {differs[0]}): all machines of a campaign must be of one kind."
+            )
+    return first
+
+
+def run_on(
+    client: Client,
+    plan: Plan,
+    known: dict[str, Golden],
+    indices: Iterator[int],
+    done: Callable[[list[Row]], bool],
+) -> None:
+    """Run trials as they come from `indices`; `done` takes the rows of each and says whether to go on."""
+    distributed = import_module("distributed")
+    text = plan.model_dump_json(exclude={"folder"})
+    goldens = client.scatter(known, broadcast=True, hash=False)
+
+    def submit(index: int) -> Any:
+        return client.submit(rows_here, text, plan.folder, goldens, index, pure=False, retries=2)
+
+    def wanted() -> int:
+        return AHEAD * max(1, len(client.nthreads()))
+
+    running = distributed.as_completed()
+    for index in _take(indices, wanted()):
+        running.add(submit(index))
+    for future in running:
+        rows: list[Row] = future.result()
+        if not done(rows):
+            break
+        for index in _take(indices, max(0, wanted() - running.count())):
+            running.add(submit(index))
+    for future in list(running.futures):
+        future.cancel()
+
+
+def _take(indices: Iterator[int], count: int) -> list[int]:
+    return [index for _, index in zip(range(count), indices, strict=False)]

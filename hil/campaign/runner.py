@@ -1,0 +1,242 @@
+"""A campaign from its plan to its rows: golden runs first, then every injection in every arm, resumable at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from hil.campaign.bench import Bench
+from hil.campaign.cluster import agreed_goldens, cluster, run_on
+from hil.campaign.interval import clopper_pearson
+from hil.campaign.outcome import Outcome
+from hil.campaign.plan import Plan
+from hil.campaign.question import Golden
+from hil.campaign.results import SCHEMA, Results
+from hil.campaign.row import Row
+from hil.errors import CampaignError
+from hil.files import read_json, write_json
+from hil.machine import facts, machine
+
+SHARD_ROWS: Final = 1000
+SHARD_S: Final = 20.0
+"""A shard is written after so many rows, or so long: what a killed campaign has to do again at most."""
+
+_PACKAGES: Final = ("orbitlm", "llama-cpp-python", "numpy", "distributed", "pandas", "pyarrow", "scipy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a plan is run. `injections` 0: the plan's number; `halfwidth` 0: no early end; `workers` 0: this process."""
+
+    out: Path
+    injections: int = 0
+    halfwidth: float = 0.0
+    workers: int = 1
+    scheduler: str = ""
+    resume: bool = False
+    command: str = ""
+
+
+class Screen(Protocol):
+    """Who is told how it goes."""
+
+    def golden(self, answers: int) -> None:
+        """So many golden answers are bit-identical twice."""
+        ...
+
+    def row(self, tally: Tally, total: int) -> None:
+        """One injection more is done in every arm."""
+        ...
+
+
+class Tally:
+    """Counts as a campaign goes on: injections in all and of this start, and outcomes by arm."""
+
+    def __init__(self, arms: tuple[str, ...]) -> None:
+        self.began = time.monotonic()
+        self.injections = 0
+        self.fresh = 0
+        self.outcomes: dict[str, dict[str, int]] = {arm: {} for arm in arms}
+
+    def add(self, rows: list[Row], *, fresh: bool) -> None:
+        """Count the rows of one injection."""
+        self.injections += 1
+        self.fresh += fresh
+        for row in rows:
+            counts = self.outcomes[row.arm]
+            counts[row.outcome] = counts.get(row.outcome, 0) + 1
+
+    def silent(self, arm: str) -> int:
+        """Silent corruptions of an arm so far."""
+        return self.outcomes[arm].get(Outcome.SILENT, 0)
+
+    def high(self, arm: str) -> float:
+        """Upper end of the interval of the share of silent corruptions in an arm."""
+        return clopper_pearson(self.silent(arm), self.injections).high
+
+    def halfwidth(self, arm: str) -> float:
+        """Half of that interval."""
+        return clopper_pearson(self.silent(arm), self.injections).halfwidth
+
+    @property
+    def per_hour(self) -> float:
+        """Injections per hour since this start."""
+        return 3600 * self.fresh / max(time.monotonic() - self.began, 1e-9)
+
+
+def document(plan: Plan, options: Options) -> dict[str, Any]:
+    """Everything that makes a campaign repeatable, as it is kept in `campaign.json`."""
+    return {
+        "schema": SCHEMA,
+        "kind": "measured",
+        "plan": plan.model_dump(mode="json", exclude={"folder"}),
+        "model": plan.model_path.name,
+        "model_sha256": _sha256(plan.model_path),
+        "threads": plan.options.get("threads", 1),
+        "command": options.command,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine(),
+        "machine_facts": facts(),
+        "versions": versions(),
+        "commit": _commit(),
+    }
+
+
+def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
+    """Run a plan to its end, or on from where it stopped. Raises `CampaignError`."""
+    results = Results(options.out)
+    results.begin(document(plan, options), resume=options.resume)
+    known = _read_goldens(options.out)
+    arms = tuple(plan.arms)
+    tally = Tally(arms)
+    before = results.done(arms)
+    wanted = options.injections or plan.total
+    for index, rows in _by_index(results, arms).items():
+        if index in before:
+            tally.add(rows, fresh=False)
+    keeper = _Keeper(results)
+
+    def done(rows: list[Row]) -> bool:
+        keeper.add(rows)
+        tally.add(rows, fresh=True)
+        screen.row(tally, wanted)
+        return not options.halfwidth or any(tally.halfwidth(arm) > options.halfwidth for arm in arms)
+
+    open_ended = options.halfwidth and not options.injections
+    indices = (index for index in (count() if open_ended else range(wanted)) if index not in before)
+    if not open_ended and len(before & set(range(wanted))) == wanted:
+        return results
+    try:
+        if options.workers == 0 and not options.scheduler:
+            _here(plan, known, indices, options.out, screen, done)
+        else:
+            with cluster(options.workers, options.scheduler) as client:
+                goldens = agreed_goldens(client, plan, known)
+                _write_goldens(options.out, goldens, screen)
+                run_on(client, plan, goldens, indices, done)
+    finally:
+        keeper.flush()
+    return results
+
+
+def _here(plan: Plan, known: dict[str, Golden], indices: Iterator[int], out: Path, screen: Screen, done: Any) -> None:
+    with Bench(plan, known) as bench:
+        _write_goldens(out, bench.goldens(), screen)
+        for index in indices:
+            if not done(bench.rows(index)):
+                break
+
+
+def replay(folder: Path, index: int) -> tuple[list[Row], list[Row]]:
+    """The rows of an index as they were stored, and as they come out now, in this process. Raises `CampaignError`."""
+    results = Results(folder)
+    told = results.document()
+    plan = Plan.model_validate(told["plan"])
+    if _sha256(plan.model_path) != told["model_sha256"]:
+        raise CampaignError(
+            f"The model {plan.model_path} is not the one of the campaign in {folder}: its hash differs."
+        )
+    stored = [row for row in results.rows() if row.index == index]
+    if not stored:
+        raise CampaignError(f"The campaign in {folder} has no row {index}.")
+    with Bench(plan, _read_goldens(folder)) as bench:
+        return stored, bench.rows(index)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes and counts."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+class _Keeper:
+    """Gathers rows and writes a shard now and then."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._rows: list[Row] = []
+        self._due = time.monotonic() + SHARD_S
+
+    def add(self, rows: list[Row]) -> None:
+        self._rows += rows
+        if len(self._rows) >= SHARD_ROWS or time.monotonic() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rows:
+            self._results.write(self._rows)
+        self._rows = []
+        self._due = time.monotonic() + SHARD_S
+
+
+def _by_index(results: Results, arms: tuple[str, ...]) -> dict[int, list[Row]]:
+    found: dict[int, list[Row]] = {}
+    for row in results.rows():
+        if row.arm in arms:
+            found.setdefault(row.index, []).append(row)
+    return found
+
+
+def _read_goldens(folder: Path) -> dict[str, Golden]:
+    known = read_json(folder / "golden.json") or {}
+    return {name: Golden(**{**values, "tokens": tuple(values["tokens"])}) for name, values in known.items()}
+
+
+def _write_goldens(folder: Path, goldens: dict[str, Golden], screen: Screen) -> None:
+    write_json(folder / "golden.json", {name: asdict(golden) for name, golden in goldens.items()})
+    screen.golden(len(goldens))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CampaignError(f"The model {path} cannot be read: {error.strerror}.") from error
+
+
+def _commit() -> str:
+    """The commit of the checkout, empty outside of one."""
+    import subprocess
+
+    where = Path(__file__).resolve().parents[2]
+    found = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def command_line() -> str:
+    """The command as it was given."""
+    return " ".join(["orbitlm", *sys.argv[1:]])
