@@ -24,12 +24,16 @@ POINTS: Final = {
     "check": "before the prefill of the verifier",
     "check-token": "in the verifier, after {token} tokens",
     "final": "before the last pass of the verifier over the pages",
+    "pass": "{seconds:.5f} s into the last pass of the verifier over the pages",
     "released": "after the answer was released, while it comes down",
     "delay": "{seconds:.3f} s after the question",
 }
 """When a fault strikes, or is taken away again. `start` and `token` are exact hold points of the engine, `check`,
 `check-token` and `final` of the verifier (docs/contract.md §7.4); `done` is between the two, `released` is for a whole
-flight process; `delay` is real time, the one that cannot be met twice to the instruction."""
+flight process; `delay` is real time, and so is what follows the hold point in `pass`: these cannot be met twice to the
+instruction."""
+PASS_S: Final = 0.002
+"""Longer than a pass over the embedded model takes."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,15 @@ class Instant:
     @property
     def verifier_hold(self) -> int | None:
         """The `hold_at` of the verifier's `check` message, None where it has no part in it."""
-        return {"check": 0, "check-token": self.token, "final": -1}.get(self.point)
+        return {"check": 0, "check-token": self.token, "final": -1, "pass": -1}.get(self.point)
 
     @classmethod
     def draw(cls, word: str, rng: Random, tokens: int, seconds: float) -> Self:
         """The instant of a word, with its token drawn from `tokens` of an answer, or its delay from `seconds`."""
         if word in ("token", "check-token"):
             return cls(word, token=rng.randrange(1, max(tokens, 2)))
+        if word == "pass":
+            return cls(word, seconds=rng.uniform(0, PASS_S))
         if word == "delay":
             return cls(word, seconds=rng.uniform(0, seconds))
         return cls(word)
