@@ -1,0 +1,26 @@
+"""The words of `where` in a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from hil.errors import FaultError
+
+
+def refuse_unknown(target: str, where: Mapping[str, Any], known: set[str]) -> None:
+    """Raise `FaultError` for a word that the target does not know."""
+    unknown = sorted(set(where) - known)
+    if unknown:
+        raise FaultError(f"The target {target} knows no {unknown[0]!r}; say {', '.join(sorted(known)) or 'nothing'}.")
+
+
+def listed(wish: Any) -> tuple[Any, ...]:
+    """A wish as a tuple: one value or several."""
+    return tuple(wish) if isinstance(wish, list | tuple) else (wish,)
+
+
+def choice(wish: Any, otherwise: Sequence[Any], rng: Random) -> Any:
+    """One of those that are wished for, or of all."""
+    return rng.choice(otherwise if wish is None else listed(wish))
