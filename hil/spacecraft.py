@@ -170,6 +170,11 @@ class Spacecraft:
         own = {SUPERVISOR: self._process.pid} if self._process is not None and self._process.alive else {}
         return own | {name: pid for name, pid in found.items() if isinstance(pid, int)}
 
+    def working(self) -> frozenset[str]:
+        """The processes that run and have got as far as their work since they were started."""
+        ready = self.ready()
+        return frozenset() if ready is None else frozenset({SUPERVISOR, *ready["working"]})
+
     @property
     def image(self) -> Path:
         """The RAM image of the model."""

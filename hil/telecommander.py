@@ -49,6 +49,8 @@ class Telecommander:
         self._receiver = DownlinkReceiver()
         self._seq = 0
         self.reports: list[Report] = []
+        self.arrivals: list[float] = []
+        """When each of the reports came, monotonic."""
         self.refused = 0
         """Packets that came through the frame layer and are none of ours."""
 
@@ -60,6 +62,7 @@ class Telecommander:
         """Drop the reports so far, and what is still in the socket."""
         self.listen(0.0)
         self.reports.clear()
+        self.arrivals.clear()
 
     # ---- up --------------------------------------------------------------------------------
 
@@ -97,6 +100,7 @@ class Telecommander:
                 self.reports.append(unpack_report(packet))
             except PacketRefused:
                 self.refused += 1
+        self.arrivals += [time.monotonic()] * (len(self.reports) - before)
         return len(self.reports) - before
 
     def wait(self, what: str, found: Callable[[], bool], deadline_s: float) -> None:
@@ -117,6 +121,13 @@ class Telecommander:
     def events(self, name: str) -> list[Report]:
         """All events of that name so far."""
         return [one for one in self.reports if one.name == "event" and one.args["event"] == name]
+
+    def first(self, since: float, found: Callable[[Report], bool]) -> float | None:
+        """When the first report that fits came after a monotonic time; None when none did."""
+        for report, arrived in zip(self.reports, self.arrivals, strict=True):
+            if arrived > since and found(report):
+                return arrived
+        return None
 
     def receipt(self, query_id: int) -> Mapping[str, Any] | None:
         """The receipt of a query, if it is here."""

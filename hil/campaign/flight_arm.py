@@ -20,7 +20,8 @@ from hil.stack import merged
 
 HEALTHY_S: Final = 20.0
 """Longest time to come back by itself between two trials before everything is started anew, s."""
-PROCESSES: Final = ("supervisor", "core", "engine", "verifier", "scrubber")
+COUNTERS_S: Final = 5.0
+"""Longest time to wait for housekeeping, s."""
 
 
 class FlightArm:
@@ -50,7 +51,7 @@ class FlightArm:
         self._craft = Spacecraft(
             self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s
         )
-        self._craft.link.idle = lambda: self._craft and self._craft.tend()
+        self._craft.link.idle = self._tend
         return self._craft
 
     def ready(self) -> Spacecraft:
@@ -69,7 +70,7 @@ class FlightArm:
             except HilError as error:
                 trouble = str(error)
                 continue
-            self._processes = frozenset(craft.pids())
+            self._processes = craft.working()
             if self._comes_back():
                 return craft
             trouble = f"its processes are {', '.join(craft.pids())}, its mode is {craft.mode or 'unknown'}"
@@ -81,6 +82,9 @@ class FlightArm:
             self._craft.close()
         self._craft = None
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _tend(self) -> None:
+        self.craft.tend()
 
     def _comes_back(self) -> bool:
         end = time.monotonic() + HEALTHY_S
@@ -95,7 +99,26 @@ class FlightArm:
         ready = self.craft.ready()
         if ready is None or ready["mode"] != "normal":
             return False
-        return self._processes <= frozenset(self.craft.pids()) and self.craft.link.flight is not None
+        return self._processes <= self.craft.working() and self.craft.link.flight is not None
+
+    def image(self) -> Path | None:
+        """The RAM image, while there is one."""
+        found = (self.craft.ready() or {}).get("image")
+        return Path(found) if found else None
+
+    def counters(self) -> tuple[int, int] | None:
+        """(queries accepted, queries done) as flight counts them; None when it does not answer in time."""
+        link = self.craft.link
+        end = time.monotonic() + COUNTERS_S
+        while time.monotonic() < end:
+            asked = time.monotonic()
+            link.command("health.request")
+            while time.monotonic() < min(end, asked + 0.5):
+                link.listen(0.01)
+                if link.first(asked, lambda one: one.name == "health.housekeeping") is not None:
+                    values = link.named("health.housekeeping")[-1].args
+                    return int(values["Q_ACC"]), int(values["Q_DON"])
+        return None
 
     # ---- questions -------------------------------------------------------------------------
 

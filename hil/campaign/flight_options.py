@@ -23,7 +23,9 @@ class FlightOptions(BaseModel):
 
     queries: int = Field(default=2, ge=1, le=8, description="Questions on their way when the fault strikes.")
     pace_tokens_per_s: float = Field(default=200.0, ge=0, description="Decode rate, so that there is a middle to hit.")
-    hang_s: float = Field(default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60.")
+    hang_s: float = Field(
+        default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60."
+    )
     watchdog_s: float = Field(default=1.5, gt=0, description="WatchdogSec of the launcher, s: flight's unit has more.")
     allow_faults: bool = Field(default=False, description="Fly with --allow-faults: for faults put in from within.")
 

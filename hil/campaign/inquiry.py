@@ -98,6 +98,11 @@ class Inquiry:
             return True
         return bool(self._link.named("inference.progress", query_id=query.id, step=step))
 
+    def tokens(self, query: Query) -> int:
+        """How many tokens of an answer have been reported."""
+        progress = self._link.named("inference.progress", query_id=query.id, step="decode")
+        return max((int(one.args["done"]) for one in progress), default=0)
+
     # ---- the judgement ---------------------------------------------------------------------
 
     def lost(self) -> list[Query]:
