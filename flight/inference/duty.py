@@ -10,12 +10,12 @@ import signal
 import socket
 from collections import deque
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from flight.control import ControlChannel
 from flight.inference.channel import FramedSocket
 from flight.inference.errors import PeerClosed, ProtocolError
-from flight.inference.protocol import Cancel, Go, Indication, Ping, Pong, Run, parse_request
+from flight.inference.protocol import Cancel, Go, Message, Ping, Pong, Run, parse_request
 
 TICK_S: Final = 0.02
 """Least time between two looks at the sockets, and between two `text` messages (docs/contract.md §4)."""
@@ -29,13 +29,13 @@ class Leave(Exception):  # noqa: N818 - not an error: the engine was told to end
 
 
 class Duty:
-    """The engine's sockets and its count of work done."""
+    """The sockets of the engine (and, as `CheckDuty`, of the verifier) and its count of work done."""
 
     def __init__(self, control: ControlChannel) -> None:
         self.work = 0
         self.phase = "loading"
         self._control = control
-        self._queue: deque[Run] = deque()
+        self._queue: deque[Any] = deque()
         self._running = ""
         self._core: FramedSocket | None = None
         self._cancelled: set[str] = set()
@@ -56,7 +56,7 @@ class Duty:
         """From now on there is a core to listen to."""
         self._core = core
 
-    def send(self, message: Indication) -> None:
+    def send(self, message: Message) -> None:
         """Tell core. Raises `PeerClosed`."""
         if self._core is not None:
             self._core.send(message)
@@ -67,6 +67,10 @@ class Duty:
 
     def next_query(self) -> Run | None:
         """The query to answer next, or None. The one before it has ended."""
+        query: Run | None = self._next()
+        return query
+
+    def _next(self) -> Any:
         self._cancelled.discard(self._running)
         self._running = ""
         if not self._queue:
@@ -130,18 +134,21 @@ class Duty:
     def _hear_core(self, core: FramedSocket) -> None:
         for message in core.receive():
             try:
-                request = parse_request(message)
+                request = self._parse(message)
             except ProtocolError as error:
                 raise PeerClosed(f"core sends what was not agreed: {error}") from error
             match request:
-                case Run():
-                    self._queue.append(request)
                 case Go():
                     self._gone = request.id == self._running
                 case Cancel():
                     self._cancel(request.id)
                 case Ping():
                     core.send(Pong())
+                case _:
+                    self._queue.append(request)
+
+    def _parse(self, message: dict[str, Any]) -> Message:
+        return parse_request(message)
 
     def _cancel(self, query_id: str) -> None:
         """Note a cancel; one for a query that is not here must not meet a later attempt of it."""

@@ -40,9 +40,7 @@ class Style:
         return cls(run.temperature, run.top_p, run.top_k, run.seed)
 
 
-def choose(
-    rows: NDArray[np.float32], style: Style, position: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def choose(rows: NDArray[np.float32], style: Style, position: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(tokens, margins) of rows [n, vocabulary]; `position` is that of the first row's token in the sequence."""
     if style.temperature <= 0:
         return _greedy(rows)
@@ -101,6 +99,6 @@ def _distance(border: float, at: float) -> float:
 
 
 def _uniform(seed: int) -> float:
-    """The first draw of `std::uniform_real_distribution<double>` on [0, 1) with `std::mt19937` (53 bits from two words)."""
+    """The first draw of `std::uniform_real_distribution<double>` on [0, 1) with `std::mt19937`: 53 bits of two words."""
     low, high = np.random.RandomState(seed)._bit_generator.random_raw(2)
     return float((float(low) + float(high) * 2.0**32) / 2.0**64)

@@ -1,4 +1,4 @@
-"""The release gate: one answer checked from the journalled question to its text. No sockets (README.md has the argument).
+"""The release gate: one answer checked from the journalled question to its text. No sockets; the argument is in README.md.
 
 >>> gate = Gate(settings, Guard.open(settings.guard))
 >>> gate.check(check).agrees            # the undamaged model gives this answer
@@ -38,14 +38,18 @@ class Gate:
     def __init__(
         self,
         settings: VerifierSettings,
-        guard: Guard,
+        guard: Guard | None,
         loading: Interrupt = lambda: True,
         port: FaultPort | None = None,
     ) -> None:
-        """Load the model over the image: no second copy of the weights. `loading` False stops the load."""
+        """Load the model over the image: no second copy of the weights.
+
+        `guard` None: no page is looked at (`settings.pages` is off). `loading` False stops the load.
+        """
         self.settings = settings
         self.guard = guard
-        self.margin = settings.margin or guard.manifest.margin or settings.uncalibrated
+        calibrated = guard.manifest.margin if guard is not None else None
+        self.margin = settings.margin or calibrated or settings.uncalibrated
         self.model = Model(settings.engine, loading)
         self.maker = PromptMaker(self.model)
         self.decoder = Decoder(self.model, outputs=ROWS)
@@ -79,8 +83,7 @@ class Gate:
         self.model.close()
 
     def _check(self, tally: Tally, decoder: Decoder) -> Checked:
-        self._pass(tally, BEFORE_PASS)
-        if tally.unrepaired:
+        if not self._pass(tally, BEFORE_PASS):
             return tally.result(agrees=False, reason="unrepaired")
         if tally.check.assurance != "full" or not self.settings.replay:
             return tally.result(agrees=True)
@@ -94,20 +97,22 @@ class Gate:
         if last_open < 0:
             return tally.result(agrees=True)
         tally.how = "rerun"
-        self._pass(tally, BEFORE_SECOND_PASS)
-        if tally.unrepaired:
+        if not self._pass(tally, BEFORE_SECOND_PASS):
             return tally.result(agrees=False, reason="unrepaired")
         return self._rerun(tally, decoder, last_open)
 
     # ---- pages -----------------------------------------------------------------------------
 
-    def _pass(self, tally: Tally, point: int) -> None:
+    def _pass(self, tally: Tally, point: int) -> bool:
+        """Look at all pages; says whether they are now proven right, as far as that is asked for."""
         self._hold(point)
-        if not self.settings.pages:
-            return
-        tally.progress("pages", 0, self.guard.pages)
-        tally.passed(self.guard.full_pass(repair=self.settings.repair))
-        tally.progress("pages", self.guard.pages, self.guard.pages)
+        guard = self.guard
+        if guard is None or not self.settings.pages:
+            return True
+        tally.progress("pages", 0, guard.pages)
+        tally.passed(guard.full_pass(repair=self.settings.repair))
+        tally.progress("pages", guard.pages, guard.pages)
+        return not tally.unrepaired
 
     # ---- question and texts ----------------------------------------------------------------
 

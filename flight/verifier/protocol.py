@@ -7,7 +7,21 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from flight.inference.errors import ProtocolError
-from flight.inference.protocol import Arm, Cancel, Go, Hash, Held, Message, Ping, Pong, QueryId, Ready, Run, Stop, Struck
+from flight.inference.protocol import (
+    Arm,
+    Cancel,
+    Go,
+    Hash,
+    Held,
+    Message,
+    Ping,
+    Pong,
+    QueryId,
+    Ready,
+    Run,
+    Stop,
+    Struck,
+)
 
 Assurance = Literal["none", "pages", "full"]
 How = Literal["pages", "replay", "rerun"]
@@ -19,7 +33,8 @@ Step = Literal["pages", "replay", "rerun"]
 class Check(Message):
     """Check one answer: `run` as core makes it from the journal, the rest as the engine said and core has it.
 
-    `suspect`: something was found since the query began, so the exact re-run decides. `hold_at` and `arm` are the bench's.
+    `suspect`: something was found since the query began, so the exact re-run decides. `hold_at` and `arm` are of the
+    bench.
     """
 
     do: Literal["check"] = "check"

@@ -29,7 +29,7 @@ class Abandoned(Exception):  # noqa: N818 - not an error: whoever asked wants it
 
 
 class Replay:
-    """Runs in the context of `decoder`, which must allow `ROWS` outputs. Another path than the engine's: it rounds otherwise."""
+    """Runs in the context of `decoder`, which must allow `ROWS` outputs; it rounds otherwise than the engine's path."""
 
     def __init__(self, decoder: Decoder, n_vocab: int) -> None:
         self._decoder = decoder

@@ -1,4 +1,4 @@
-"""Whether the gate can still say no: it must agree with an answer that is right, and with none where a token was changed."""
+"""Whether the gate can still say no: it must agree with an answer that is right, and with none that was changed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from flight.integrity.settings import GuardSettings
 
 
 class VerifierSettings(BaseModel):
-    """`--settings` of `python -m flight.verifier`: the engine's own settings, the image's guard, and what is switched on.
+    """`--settings` of `python -m flight.verifier`: the engine's settings, the image's guard, and what is switched on.
 
     `margin` is δ in logits: below it a position counts as a near tie. 0 takes the manifest's, and `uncalibrated` where
     the manifest has none.
