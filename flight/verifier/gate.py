@@ -201,10 +201,13 @@ class Gate:
     # ---- the bench's door (docs/contract.md §7.4) -------------------------------------------
 
     def _decoder_for(self, check: Check) -> Decoder:
-        if self._port is None or not self._port.open(check.id, check.hold_at, check.arm):
-            return self.decoder
-        self._armed = self._armed or Decoder(self.model, self._port.watch, outputs=ROWS)
-        return self._armed
+        decoder = self.decoder
+        if self._port is None:
+            return decoder
+        if self._port.open(check.id, check.hold_at, check.arm):
+            self._armed = decoder = self._armed or Decoder(self.model, self._port.watch, outputs=ROWS)
+        self._port.memory = decoder.memory
+        return decoder
 
     def _hold(self, point: int) -> None:
         if self._port is not None:
