@@ -5,7 +5,8 @@ FlightError
 │   ├── SettingsRefused   a setting, an argument or a configuration file is wrong
 │   ├── AlreadyRunning    another flight process holds the data directory
 │   ├── AddressTaken      the link's address is in use
-│   ├── ModelUnfit        the model file cannot be read, or does not fit into shared memory
+│   ├── ModelUnfit        the model file cannot be read, or is not the one of its manifest
+│   │   └── NoRoom        the model does not fit into memory
 │   └── ChildUnfit        a child said that it cannot work on this machine with these settings (wrong GGUF, no memory)
 ├── JournalError          the journal could not be read or written
 ├── KeyRefused            the receipt key can neither be read nor made
@@ -36,7 +37,11 @@ class AddressTaken(StartRefused):
 
 
 class ModelUnfit(StartRefused):
-    """The model file cannot be read or does not fit into shared memory."""
+    """The model file cannot be read, or is not the one of its manifest."""
+
+
+class NoRoom(ModelUnfit):
+    """The model does not fit into memory; no other slot would."""
 
 
 class ChildUnfit(StartRefused):

@@ -146,6 +146,9 @@ class IntegritySettings(Section):
     margin: float = Field(
         default=0.0, ge=0, description="Margin of the replay below which an exact re-run decides; 0: the manifest's."
     )
+    uncalibrated_margin: float = Field(
+        default=0.3, gt=0, description="The margin where the manifest has none (no calibration was made)."
+    )
     assurance: Literal["none", "pages", "full"] = Field(
         default="full", description="Checks of an answer whose question does not name them."
     )

@@ -1,4 +1,6 @@
-"""Core as a process: `python -m flight.core --control-fd N --parent PID --settings JSON --engine-fd N --link-fd N`."""
+"""Core as a process: `python -m flight.core --control-fd N --parent PID --settings JSON --link-fd N`, and a listening
+socket for each kind of worker: `--engine-fd N --verifier-fd N --scrubber-fd N`.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from flight.core.shell import Shell
 from flight.settings import FlightSettings
 from flight.store.journal import Journal
 
+WORKERS = ("engine", "verifier", "scrubber")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run core until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m flight.core", description="Started by the supervisor.")
-    for name in ("--control-fd", "--parent", "--engine-fd", "--link-fd"):
+    for name in ("--control-fd", "--parent", "--link-fd", *(f"--{name}-fd" for name in WORKERS)):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--settings", required=True)
     parser.add_argument("--log-level", default="INFO")
@@ -31,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     control.send({"beat": 0, "phase": "loading"})
     journal, set_aside = Journal.recover(settings.data_dir / "journal.sqlite", settings.store)
     core = Core(settings, journal, settings.data_dir, importlib.metadata.version("orbitlm"))
-    link, listener = socket.socket(fileno=given.link_fd), socket.socket(fileno=given.engine_fd)
-    shell = Shell(settings, core, control, link, listener)
+    listeners = {name: socket.socket(fileno=getattr(given, f"{name}_fd")) for name in WORKERS}
+    shell = Shell(settings, core, control, socket.socket(fileno=given.link_fd), listeners)
     shell.run(set_aside)
     journal.close()
     return 0

@@ -13,6 +13,7 @@ from flight.core.commander import Accept, Commander
 from flight.core.desk import Desk
 from flight.core.housekeeping import Housekeeping
 from flight.core.moment import Moment
+from flight.core.port import Peer
 from flight.core.reporter import Reporter
 from flight.core.runner import Runner
 from flight.core.scenes import Scene, SceneFolder
@@ -20,6 +21,7 @@ from flight.core.signer import Signer
 from flight.core.status import Status
 from flight.health.gate import ThermalGate
 from flight.health.limits import LimitMonitor
+from flight.inference.protocol import parse_indication
 from flight.settings import FlightSettings, is_loopback, split_address
 from flight.store.draft import DraftFile
 from flight.store.journal import Journal
@@ -65,6 +67,9 @@ class Core:
             **self.desk.handlers(),
             **self.bridge.handlers(),
         }
+        runner = self.runner
+        self.peers = {"engine": Peer(parse_indication, runner.indication, runner.engine_lost, runner.requests)}
+        """Who decides about each kind of worker."""
         self.commander = Commander(self.uplink, self.reporter, handlers)
         self.housekeeping = Housekeeping(settings, journal, self.reporter, self.commander, self.runner)
         self._limits = LimitMonitor(settings.health.persistence)

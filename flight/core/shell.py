@@ -9,15 +9,16 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from flight.control import ControlChannel
 from flight.core.core import Core
-from flight.core.engine_port import EnginePort
 from flight.core.moment import Moment
 from flight.core.pacer import Pacer
+from flight.core.port import Port
 from flight.health.sensors import Sensors
 from flight.settings import FlightSettings, split_address
 from spacelink.cadu import CADU_BYTES
@@ -41,12 +42,12 @@ class Shell:
         core: Core,
         control: ControlChannel,
         link: socket.socket,
-        listener: socket.socket,
+        listeners: Mapping[str, socket.socket],
     ) -> None:
         self._core = core
         self._control = control
         self._link = link
-        self._engine = EnginePort(listener)
+        self._ports = [Port(name, listeners[name], peer) for name, peer in core.peers.items()]
         clock = settings.clock
         self._clock = MissionClock(datetime.fromisoformat(clock.epoch).timestamp(), clock.speed, clock.origin or 0.0)
         self._hk_period_s = settings.core.hk_period_s
@@ -72,8 +73,10 @@ class Shell:
         """Work until told to stop."""
         self._take_signals()
         self._link.setblocking(False)
-        for source in (self._wake_r, self._control, self._link, self._engine.listener):
+        for source in (self._wake_r, self._control, self._link):
             self._selector.register(source, selectors.EVENT_READ)
+        for port in self._ports:
+            self._selector.register(port.listener, selectors.EVENT_READ)
         # Nothing is answered before the supervisor has said in which mode we are.
         while not self._stop and not self._core.housekeeping.status.since:
             self._selector_wait_for_status()
@@ -108,7 +111,8 @@ class Shell:
         with contextlib.suppress(BlockingIOError):
             self._wake_r.recv(4096)
         self._hear_supervisor(now)
-        self._hear_engine(now)
+        for port in self._ports:
+            self._hear_worker(port, now)
         self._hear_link()
         now = self.now()
         if now.monotonic >= self._next_sample:
@@ -143,26 +147,26 @@ class Shell:
         if self._control.closed:
             self._stop = True
 
-    def _hear_engine(self, now: Moment) -> None:
-        had = self._engine.connection
+    def _hear_worker(self, port: Port, now: Moment) -> None:
+        had = port.connection
         if had is not None:
-            indications, alive = self._engine.receive()
-            for indication in indications:
-                self._core.runner.indication(indication, now)
+            messages, alive = port.receive()
+            for message in messages:
+                port.peer.heard(message, now)
             if not alive:
-                self._lost_engine(had, now)
-        before = self._engine.connection
-        if self._engine.accept():
+                self._lost_worker(port, had, now)
+        before = port.connection
+        if port.accept():
             if before is not None:
-                self._lost_engine(before, now)
-            assert self._engine.connection is not None
-            self._selector.register(self._engine.connection, selectors.EVENT_READ)
+                self._lost_worker(port, before, now)
+            assert port.connection is not None
+            self._selector.register(port.connection, selectors.EVENT_READ)
 
-    def _lost_engine(self, connection: object, now: Moment) -> None:
+    def _lost_worker(self, port: Port, connection: object, now: Moment) -> None:
         for fd, key in list(self._selector.get_map().items()):
             if key.fileobj is connection:
                 self._selector.unregister(fd)
-        self._core.runner.engine_lost(now)
+        port.peer.lost(now)
 
     def _hear_link(self) -> None:
         for _ in range(DATAGRAMS):
@@ -180,20 +184,20 @@ class Shell:
         self._control.send({"beat": self._turns, "phase": "core"})
 
     def _tell(self) -> None:
-        """Words for engine and supervisor."""
+        """Words for supervisor and workers."""
         outgoing: list[dict[str, Any]] = self._core.bridge.outgoing
         if any("ack" in message for message in outgoing):
             self._core.journal_flush()
         for message in outgoing:
             self._control.send(message)
         outgoing.clear()
-        requests = self._core.runner.requests
-        connection = self._engine.connection
-        if connection is not None:
-            sent = self._engine.send(requests)
-            requests.clear()
-            if not sent:
-                self._lost_engine(connection, self.now())
+        for port in self._ports:
+            connection, requests = port.connection, port.peer.requests
+            if connection is not None:
+                sent = port.send(requests)
+                requests.clear()
+                if not sent:
+                    self._lost_worker(port, connection, self.now())
 
     def _send_frames(self) -> None:
         """As many frames as the rate allows; the last one is closed, since there is nothing more to wait for."""

@@ -46,3 +46,20 @@ def manifest_for(model: Path, data: Path) -> Path:
     """The manifest beside the model; where there is none, the place of the self-made one in the data directory."""
     beside = manifest_path(model)
     return beside if beside.exists() else data / GUARD_FOLDER / beside.name
+
+
+class ScrubberSettings(BaseModel):
+    """`--settings` of `python -m flight.integrity`; the defaults live in `flight/settings.py` alone.
+
+    `bytes_per_s` 0: no pass but by command. `copy_to`: where a copy of the model is kept on flash as the other slot.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    guard: GuardSettings
+    repair: bool
+    bytes_per_s: float
+    period_s: float
+    deep_s: float
+    self_test_s: float
+    copy_to: Path | None

@@ -20,7 +20,7 @@ from flight.supervisor.vital import Limits, Vital
 
 
 class Child:
-    """Core or the engine: started with `python -m MODULE`, in a session of its own so that Ctrl-C does not reach it."""
+    """Core or a worker: started with `python -m MODULE`, in a session of its own so that Ctrl-C does not reach it."""
 
     def __init__(
         self,
@@ -49,7 +49,9 @@ class Child:
         self.killed_for = ""
         """Why the supervisor killed it; empty when it ends by itself."""
         self.proven = False
-        """Whether this process has got as far as its work (core: its loop, engine: idle)."""
+        """Whether this process has got as far as its work (core: its loop; a worker: idle)."""
+        self.faulty = False
+        """Lost too often in the window, with nothing left to do about it but to go on trying (the scrubber)."""
         self.unfit = ""
         self.silent_since: float | None = None
         """When its control channel was found closed: it is ending, or no longer ours to steer."""

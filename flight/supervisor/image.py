@@ -1,14 +1,15 @@
-"""The RAM image as the supervisor sees it: made once before the engine starts, so that it outlives every engine."""
+"""The RAM image as the supervisor sees it: made once, before the workers start, so that it outlives all of them."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from flight.errors import ModelUnfit
-from flight.integrity import IntegrityError, RamImage, prepare, release, sweep
+from flight.errors import ModelUnfit, NoRoom
+from flight.inference.settings import EngineSettings
+from flight.integrity import IntegrityError, RamImage, RoomRefused, prepare, release, sweep
+from flight.integrity.settings import GuardSettings, ScrubberSettings
 from flight.settings import FlightSettings
 from flight.supervisor.premises import in_use
 
@@ -16,21 +17,28 @@ LOG = logging.getLogger("flight.supervisor")
 
 
 class Image:
-    """The image of one data directory, whose lock the caller holds."""
+    """The image of one data directory, whose lock the caller holds. It is made of one slot's model file at a time."""
 
     def __init__(self, settings: FlightSettings) -> None:
         self._settings = settings
         self._shm = Path(settings.model.shm_dir).expanduser() if settings.model.shm_dir else None
         self._image: RamImage | None = None
+        self._model = settings.model_path
+        self.copy_to: Path | None = None
+        """Where the scrubber keeps a copy of the model on flash; None: nowhere."""
 
     @property
     def path(self) -> str | None:
         """Where the image lies, while there is one."""
         return str(self._image.path) if self._image else None
 
-    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copy the model, or check what is left from before. Raises `ModelUnfit` with a sentence."""
-        model = self._settings.model_path
+    @property
+    def model(self) -> Path:
+        """The model file that the image was made of."""
+        return self._model
+
+    def prepare(self, model: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy `model`, or check what is left from before. Raises `ModelUnfit` with a sentence."""
         if not model.exists():
             raise ModelUnfit(f"There is no model file {model}: name a GGUF file with --model.")
         try:
@@ -41,8 +49,11 @@ class Image:
                 n_ctx=self._settings.model.n_ctx,
                 progress=progress,
             )
+        except RoomRefused as error:
+            raise NoRoom(str(error)) from error
         except IntegrityError as error:
             raise ModelUnfit(str(error)) from error
+        self._model = model
 
     def sweep(self) -> None:
         """Clear what flight processes left that were killed and do not run any more."""
@@ -53,21 +64,57 @@ class Image:
         """Give the shared memory back."""
         release(data_dir=self._settings.data_dir, shm_dir=self._shm)
 
-    def engine_json(self) -> str:
-        """The `--settings` of the engine (`flight.inference.settings.EngineSettings`, docs/contract.md §4)."""
+    def child_json(self, name: str) -> str:
+        """The `--settings` of a worker (docs/contract.md §4, §7)."""
+        if name == "scrubber":
+            return self._scrubber().model_dump_json()
+        if name == "verifier":
+            return self._verifier_json()
+        return self._engine().model_dump_json()
+
+    def _made(self) -> RamImage:
         if self._image is None:
-            self.prepare()
+            self.prepare(self._model)
         assert self._image is not None
-        model = self._settings.model
-        return json.dumps(
-            {
-                "image": str(self._image.path),
-                "image_sha256": self._image.sha256,
-                "name": self._settings.model_path.stem,
-                "n_ctx": model.n_ctx,
-                "threads": model.threads,
-                "n_batch": model.n_batch,
-                "n_ubatch": model.n_ubatch,
-                "faults": self._settings.faults.allowed,
-            }
+        return self._image
+
+    def _engine(self) -> EngineSettings:
+        image, model = self._made(), self._settings.model
+        return EngineSettings(
+            image=image.path,
+            image_sha256=image.sha256,
+            name=self._model.stem,
+            n_ctx=model.n_ctx,
+            threads=model.threads,
+            n_batch=model.n_batch,
+            n_ubatch=model.n_ubatch,
+        )
+
+    def _guard(self) -> GuardSettings:
+        return GuardSettings.of(self._model, self._made().path, self._settings.data_dir)
+
+    def _verifier_json(self) -> str:
+        from flight.verifier.settings import VerifierSettings  # only where a verifier flies
+
+        own = self._settings.integrity
+        return VerifierSettings(
+            engine=self._engine(),
+            guard=self._guard(),
+            pages=own.pages,
+            repair=own.repair,
+            replay=own.replay,
+            margin=own.margin,
+            uncalibrated=own.uncalibrated_margin,
+        ).model_dump_json()
+
+    def _scrubber(self) -> ScrubberSettings:
+        own = self._settings.integrity
+        return ScrubberSettings(
+            guard=self._guard(),
+            repair=own.repair,
+            bytes_per_s=own.scrub_bytes_per_s,
+            period_s=own.scrub_period_s,
+            deep_s=own.deep_s,
+            self_test_s=own.self_test_s,
+            copy_to=self.copy_to,
         )

@@ -97,8 +97,8 @@ def check_peer(settings: FlightSettings, link: socket.socket) -> None:
         ) from error
 
 
-def listen_for_engine() -> tuple[socket.socket, str]:
-    """The listening socket that core inherits, and its address `@NAME` in Linux's abstract namespace (unix(7))."""
+def listen_for_child() -> tuple[socket.socket, str]:
+    """The socket on which core waits for one worker, and its address `@NAME` in the abstract namespace (unix(7))."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind("")  # the kernel picks a free abstract name
     sock.listen(1)

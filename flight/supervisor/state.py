@@ -19,13 +19,16 @@ from flight.store.files import write_whole
 
 NORMAL: Final = "normal"
 SAFE: Final = "safe"
+FIRST: Final = "first"
+OTHER: Final = "other"
 
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """`boot`: starts of flight; `safe_reason`: a reason code of the dictionary;
+    """`boot`: starts of flight; `safe_reason`: a reason code of the dictionary; `clean`: the last end was orderly;
 
-    `resets`: restarts of children by cause; `clean`: the last end was orderly.
+    `resets`: restarts of children by cause; `slot`: the model slot in use; `slots_failed`: when a slot failed last,
+    CLOCK_MONOTONIC s (a time ahead of now is from before the board's own reset, and counts for nothing).
     """
 
     boot: int = 0
@@ -33,6 +36,8 @@ class SupervisorState:
     safe_reason: str = ""
     clean: bool = True
     resets: dict[str, int] = field(default_factory=dict)
+    slot: str = FIRST
+    slots_failed: dict[str, float] = field(default_factory=dict)
 
     def counted(self, cause: str) -> SupervisorState:
         """The state with one more reset by `cause`."""
@@ -110,8 +115,11 @@ def _state(payload: bytes) -> SupervisorState | None:
         raw = json.loads(payload)
         resets = {str(cause): int(count) for cause, count in raw["resets"].items()}
         mode = raw["mode"]
-        if mode not in (NORMAL, SAFE):
+        slot = raw.get("slot", FIRST)
+        if mode not in (NORMAL, SAFE) or slot not in (FIRST, OTHER):
             return None
-        return SupervisorState(int(raw["boot"]), mode, str(raw["safe_reason"]), bool(raw["clean"]), resets)
+        failed = {str(name): float(at) for name, at in raw.get("slots_failed", {}).items()}
+        reason, clean = str(raw["safe_reason"]), bool(raw["clean"])
+        return SupervisorState(int(raw["boot"]), mode, reason, clean, resets, slot, failed)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
-import os
-import selectors
 import signal
 import socket
 import sys
@@ -15,27 +12,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flight.errors import ChildUnfit, StartRefused
+from flight.errors import ChildUnfit, ModelUnfit, NoRoom, StartRefused
 from flight.settings import FlightSettings
-from flight.store.files import write_whole
 from flight.supervisor import premises, state
 from flight.supervisor.child import Child, describe_end
+from flight.supervisor.crew import Crew
 from flight.supervisor.image import Image
 from flight.supervisor.log import log_to
 from flight.supervisor.notify import OuterWatchdog
 from flight.supervisor.outbox import Outbox
-from flight.supervisor.restarts import Restarts
-from flight.supervisor.vital import Limits
-
-ABSENCE_S = 0.05
-"""A turn that took so much longer than planned means that the supervisor itself was stopped or starved."""
-
-ENDING_S = 1.0
-"""A child that has closed its control channel ends within this time, or is ended."""
+from flight.supervisor.publisher import Publisher
+from flight.supervisor.slots import Slots
+from flight.supervisor.watch import Watch
 
 COMMANDED = "commanded"
-HUNG = "hung"
 SAFE_MODE = "safe mode"
+OTHER_SLOT = "other slot"
+RENEWED = {"restart_engine": ("engine",), "renew": ("engine", "verifier")}
+"""What core may ask to be started anew, and whom it means."""
 CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "exit", "model_refused": "exit"}
 """Why a child was lost (reason codes of the dictionary), and the reset counter that it goes to."""
 
@@ -43,7 +37,7 @@ LOG = logging.getLogger("flight.supervisor")
 
 
 class Supervisor:
-    """The parent of core and engine. `run` returns when told to stop; raises `StartRefused` when it cannot start."""
+    """The parent of core and workers. `run` returns when told to stop; raises `StartRefused` when it cannot start."""
 
     def __init__(self, settings: FlightSettings, announce: Callable[[str], None] = print) -> None:
         self._settings = premises.set_clock(settings)
@@ -52,14 +46,11 @@ class Supervisor:
         self._stopping = ""
         self._outbox = Outbox()
         self._watchdog = OuterWatchdog()
-        self._since = time.monotonic()
-        self._told: dict[str, Any] = {}
-        self._announced = False
-        self._selector = selectors.DefaultSelector()
+        self._slots = Slots(self._settings)
         self._wake_r, self._wake_w = socket.socketpair()
-        self._woke = time.monotonic()
+        self._crew: Crew
+        self._watch: Watch
         self._core: Child
-        self._engine: Child
 
     # ---- start and end ----------------------------------------------
 
@@ -73,21 +64,24 @@ class Supervisor:
                 log_to(LOG, self._log)
                 link = stack.enter_context(premises.bind_link(self._settings))
                 premises.check_peer(self._settings, link)
-                listener, address = premises.listen_for_engine()
-                stack.enter_context(listener)
                 self._link_address = link.getsockname()[:2]
+                self._publisher = Publisher(self._settings, self._link_address)
                 self._image = Image(self._settings)
                 stack.callback(self._image.release)
                 self._load_state()
-                self._make_children(link.fileno(), listener.fileno(), address)
+                self._crew = Crew(self._settings, self._image, link.fileno(), stack)
+                self._core = self._crew.core
                 stack.callback(self._end)
                 self._image.sweep()
                 with contextlib.suppress(_Stopped):
                     self._prepare_image()
-                self._core.start_at = self._woke = time.monotonic()
-                self._engine.start_at = None if self._state.mode == state.SAFE else self._core.start_at
-                while not self._stopping:
-                    self._turn()
+                    self._core.start_at = now = time.monotonic()
+                    ping_s = self._settings.supervisor.ping_s
+                    self._watch = Watch(self._crew, self._log, self._wake_r, ping_s, self._event)
+                    if self._state.mode != state.SAFE:
+                        self._start_workers(now)
+                    while not self._stopping:
+                        self._turn()
                 LOG.info("stopping: %s", self._stopping)
         finally:
             lock.close()
@@ -100,7 +94,6 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._selector.register(self._wake_r, selectors.EVENT_READ)
 
     def _on_stop(self, number: int, _frame: object) -> None:
         self._stopping = signal.Signals(number).name
@@ -118,40 +111,51 @@ class Supervisor:
         cause = "unknown" if trouble else "first" if not before.boot else "shutdown" if before.clean else "crash"
         self._event("supervisor.booted", {"boot": after.boot, "cause": cause})
 
-    def _make_children(self, link_fd: int, listener_fd: int, address: str) -> None:
-        own, engine = self._settings.supervisor, self._settings.engine
-        limits = Limits(own.start_s, engine.loading_s, engine.first_token_s, engine.token_s, own.answer_s)
-
-        def restarts() -> Restarts:
-            return Restarts(own.restarts, own.window_s, own.backoff_s, own.backoff_max_s)
-
-        core_arguments = ["--settings", self._settings.child_json()]
-        core_arguments += ["--engine-fd", str(listener_fd), "--link-fd", str(link_fd)]
-        self._core = Child("core", "flight.core", lambda: core_arguments, (link_fd, listener_fd), limits, restarts())
-        self._engine = Child(
-            "engine",
-            "flight.inference",
-            lambda: ["--settings", self._image.engine_json(), "--core-address", address],
-            (),
-            limits,
-            restarts(),
-        )
-
     def _prepare_image(self) -> None:
         """Copy the model into its RAM image; where that is impossible, end with a sentence or fly on in safe mode."""
         if self._state.mode == state.SAFE:
             return
         try:
-            self._image.prepare(self._still_wanted)
+            self._take_slot(time.monotonic())
         except StartRefused as error:
             if not self._settings.supervisor.stay_up:
                 raise
             self._enter_safe_mode("model_refused", str(error))
 
+    def _take_slot(self, now: float) -> None:
+        """Make the image of the first slot that may be tried and can be used. Raises `StartRefused` for the last."""
+        refused: StartRefused | None = None
+        for slot in self._slots.candidates(self._state, now):
+            try:
+                self._image.prepare(self._slots.path(slot), self._still_wanted)
+            except NoRoom:
+                raise
+            except StartRefused as error:
+                refused = refused or error
+                self._tell_failed(slot, "model_refused", str(error))
+                continue
+            self._image.copy_to = self._slots.copy if slot == state.FIRST else None
+            if slot != self._state.slot:
+                self._save(dataclasses.replace(self._state, slot=slot))
+                self._event("integrity.slot_changed", {"slot": slot})
+            return
+        raise refused or ModelUnfit("Both model slots failed within the window: uplink the model again.")
+
+    def _tell_failed(self, slot: str, reason: str, detail: str) -> None:
+        LOG.error("slot %s: %s: %s", slot, reason, detail)
+        self._event("integrity.slot_failed", {"slot": slot, "reason": reason, "detail": detail})
+
     def _still_wanted(self, _done: int, _total: int) -> None:
-        """Called while a large model is copied: a signal must not wait for its end."""
+        """Called while a large model is copied: a signal must not wait for its end, nor the outer watchdog."""
         if self._stopping:
             raise _Stopped
+        if self._publisher.announced:
+            self._watchdog.tick(time.monotonic(), True)
+
+    def _start_workers(self, now: float) -> None:
+        for child in self._crew.workers:
+            if child.pid is None:
+                child.start_at = now
 
     def _end(self) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
@@ -159,7 +163,7 @@ class Supervisor:
         if self._stopping:
             self._event("supervisor.shutdown", {"cause": self._stopping})
             self._hand_events_over()
-        children = (self._engine, self._core)
+        children = (*self._crew.workers, self._core)
         for child in children:
             child.terminate()
         until = time.monotonic() + self._settings.supervisor.grace_s
@@ -167,35 +171,21 @@ class Supervisor:
             if not child.wait(until):
                 child.kill("did not end in time")
                 child.wait(time.monotonic() + 60.0)  # SIGKILL cannot be refused; only a stuck device delays it
-        with contextlib.suppress(OSError):
-            (self._data / "ready.json").unlink()
+        self._publisher.withdraw()
         if self._stopping:
             self._save(dataclasses.replace(self._state, clean=True))
 
     # ---- one turn ---------------------------------------------------
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        for child in (self._core, self._engine):
-            if child.start_at is not None and now >= child.start_at:
-                self._start_child(child, now)
-        timeout = max(0.0, self._next_due() - time.monotonic())
-        ready = self._selector.select(timeout)
-        now = time.monotonic()
-        absence = now - self._woke - timeout
-        self._woke = now
-        for key, _ in ready:
-            if key.data is None:
-                with contextlib.suppress(BlockingIOError):
-                    self._wake_r.recv(4096)
-            else:
-                self._listen(key.data, now)
-        for child in (self._core, self._engine):
-            if absence > ABSENCE_S and child.vital is not None:
-                child.vital.excuse(absence)
-            self._judge(child, now)
-            child.ping(now, self._settings.supervisor.ping_s)
-        if self._announced:  # before READY=1 systemd waits by TimeoutStartSec
+        feed = self._watchdog.due() if self._publisher.announced else None
+        now = self._watch.turn(feed, self._heard, self._lost)
+        if self._watch.started:
+            if self._core in self._watch.started:
+                self._outbox.again()
+            self._watch.started.clear()
+            self._publisher.again()
+        if self._publisher.announced:  # before READY=1 systemd waits by TimeoutStartSec
             self._watchdog.tick(now, self._all_working(now))
         self._hand_events_over()
         self._publish()
@@ -206,57 +196,13 @@ class Supervisor:
             for message in self._outbox.take():
                 self._core.send(message)
 
-    def _next_due(self) -> float:
-        due = [self._woke + self._settings.supervisor.ping_s]
-        for child in (self._core, self._engine):
-            due += [] if child.start_at is None else [child.start_at]
-            due += [] if child.vital is None or child.killed_for else [child.vital.deadline()]
-        feed = self._watchdog.due() if self._announced else None
-        return min(due + ([] if feed is None else [feed]))
-
-    def _start_child(self, child: Child, now: float) -> None:
-        try:
-            child.start(now, self._log)
-        except OSError as error:
-            LOG.error("%s cannot be started: %s", child.name, error)
-            child.start_at = now + child.restarts.record(now)
+    def _heard(self, child: Child, message: dict[str, Any], now: float) -> None:
+        if child is not self._core:
             return
-        self._event("supervisor.child_started", {"child": child.name, "pid": child.pid})
-        assert child.control is not None
-        self._selector.register(child.control, selectors.EVENT_READ, child)
-        if child is self._core:
-            self._outbox.again()
-        self._told = {}
-
-    def _listen(self, child: Child, now: float) -> None:
-        for message in child.receive(now):
-            if child is self._core:
-                if isinstance(message.get("do"), str):
-                    self._obey(message["do"], message.get("n"), now)
-                if isinstance(message.get("ack"), int):
-                    self._outbox.acknowledge(message["ack"])
-        if child.control is not None and child.control.closed:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(child.control)
-            child.silent_since = now
-
-    def _judge(self, child: Child, now: float) -> None:
-        if child.silent_since is not None and now - child.silent_since > ENDING_S:
-            child.kill(HUNG)
-        if child.vital is not None and not child.killed_for and child.vital.overdue(now):
-            LOG.warning("%s: %s", child.name, child.vital.silence(now))
-            limit = child.vital.limit()
-            self._event("supervisor.child_hung", {"child": child.name, "phase": child.vital.phase, "limit": limit})
-            child.kill(HUNG)
-        control = child.control
-        code = child.reap()
-        if code is None:
-            return
-        if control is not None:
-            for fileno, key in list(self._selector.get_map().items()):
-                if key.fileobj is control:
-                    self._selector.unregister(fileno)
-        self._lost(child, code, now)
+        if isinstance(message.get("do"), str):
+            self._obey(message, now)
+        if isinstance(message.get("ack"), int):
+            self._outbox.acknowledge(message["ack"])
 
     # ---- losses -----------------------------------------------------
 
@@ -264,119 +210,130 @@ class Supervisor:
         """A child has ended: count it, say so, and decide what comes next."""
         why = child.killed_for or ("model_refused" if child.unfit else "killed" if code < 0 else "exited")
         LOG.warning("%s ended (%s), %s", child.name, describe_end(code), child.unfit or why)
-        self._told = {}
-        if child is self._engine and self._state.mode == state.SAFE:
+        self._publisher.again()
+        if child is not self._core and self._state.mode == state.SAFE:
             return
         child.lost += 1
-        grounded = not self._announced and not self._settings.supervisor.stay_up
+        grounded = not self._publisher.announced and not self._settings.supervisor.stay_up
         if child.unfit and grounded:
             raise ChildUnfit(child.unfit)
         self._save(self._state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
         self._event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
-        # An engine that left because its core was gone, or that was told to, is no sign of a fault of its own.
-        orphaned = child is self._engine and code >= 0 and self._core.started > child.started
+        # A worker that left because its core was gone, or that was told to, is no sign of a fault of its own.
+        orphaned = child is not self._core and code >= 0 and self._core.started > child.started
         innocent = why == COMMANDED or orphaned
         child.start_at = now + (0.0 if innocent else child.restarts.record(now))
-        if innocent or not (child.unfit or child.restarts.exhausted(now)):
-            return
-        if child is self._core and grounded:
-            raise StartRefused(f"Core does not start ({describe_end(code)}); {self._data / 'flight.log'} tells more.")
-        if child.unfit:
-            self._enter_safe_mode("model_refused", child.unfit)
+        if not innocent and (child.unfit or child.restarts.exhausted(now)):
+            self._give_up(child, code, grounded, now)
+
+    def _give_up(self, child: Child, code: int, grounded: bool, now: float) -> None:
+        """Restarts alone do not help: the other slot, safe mode, or for the scrubber telling that it does not work."""
+        detail = child.unfit or f"{child.restarts.count} losses, last {describe_end(code)}"
+        if child is self._core:
+            if grounded:
+                raise StartRefused(
+                    f"Core does not start ({describe_end(code)}); {self._data / 'flight.log'} tells more."
+                )
+            self._enter_safe_mode("core_crash_loop", detail)
+        elif child.name == "scrubber":
+            if not child.faulty:
+                self._event("integrity.scrubber_faulty", {"detail": detail})
+            child.faulty = True  # until the window is empty again
         else:
-            self._enter_safe_mode(
-                f"{child.name}_crash_loop", f"{child.restarts.count} losses, last {describe_end(code)}"
-            )
+            self._next_slot("model_refused" if child.unfit else f"{child.name}_crash_loop", detail, now)
+
+    def _next_slot(self, reason: str, detail: str, now: float) -> None:
+        """Fly on with the other slot, or, when that failed of late or cannot be used, in safe mode."""
+        if self._state.mode == state.SAFE:
+            return
+        self._tell_failed(self._state.slot, reason, detail)
+        self._save(self._slots.failed(self._state, self._state.slot, now))
+        if not self._slots.candidates(self._state, now):
+            self._enter_safe_mode(reason, detail)
+            return
+        self._end_workers(OTHER_SLOT)
+        try:
+            self._take_slot(now)
+        except StartRefused as error:
+            self._enter_safe_mode(reason, str(error))
+            return
+        for child in self._crew.workers:
+            child.restarts.clear()
+        self._start_workers(now)
+        self._publisher.again()
+
+    def _end_workers(self, reason: str) -> None:
+        """Kill all that map the image, and wait for it: their memory is needed."""
+        for child in self._crew.workers:
+            child.kill(reason)
+        for child in self._crew.workers:
+            self._watch.end(child, reason, 10.0)
 
     def _enter_safe_mode(self, reason: str, detail: str) -> None:
-        """Stop the engine; core goes on: commands and telemetry work, queries are refused. Kept over restarts."""
+        """Stop the workers; core goes on: commands and telemetry work, queries are refused. Kept over restarts."""
         if self._state.mode != state.SAFE:
             LOG.error("safe mode: %s (%s)", reason, detail)
             if reason == "model_refused":
                 self._event("inference.model_refused", {"reason": reason, "detail": detail})
             self._save(dataclasses.replace(self._state, mode=state.SAFE, safe_reason=reason))
             self._event("supervisor.safe_mode_entered", {"reason": reason})
-        self._engine.start_at = None
-        self._engine.kill(SAFE_MODE)
+        for child in self._crew.workers:
+            child.start_at = None
+            child.kill(SAFE_MODE)
 
     def _leave_safe_mode(self, now: float) -> str:
-        """Start the engine again; returns the reason code why not, empty when done."""
+        """Start the workers again; returns the reason code why not, empty when done."""
         if self._state.mode != state.SAFE:
             return ""
+        self._save(dataclasses.replace(self._state, slots_failed={}))
         try:
-            self._image.prepare()
+            self._take_slot(now)
         except StartRefused as error:
             LOG.error("safe mode stays: %s", error)
             return "model_refused"
         self._save(dataclasses.replace(self._state, mode=state.NORMAL, safe_reason=""))
         self._event("supervisor.safe_mode_left", {})
-        for child in (self._core, self._engine):
+        for child in self._crew:
             child.restarts.clear()
-        if self._engine.pid is None:
-            self._engine.start_at = now
+        self._start_workers(now)
         return ""
 
-    def _obey(self, do: str, number: object, now: float) -> None:
-        """A command that core received for us; the answer goes back with its number."""
-        trouble = ""
+    def _obey(self, message: dict[str, Any], now: float) -> None:
+        """A command that core received for us, or a wish of its own; the answer goes back with its number."""
+        do, trouble = message["do"], ""
         if do == "enter_safe_mode":
             self._enter_safe_mode("commanded", "by command")
         elif do == "leave_safe_mode":
             trouble = self._leave_safe_mode(now)
-        elif do == "restart_engine":
+        elif do in RENEWED:
             if self._state.mode == state.SAFE:
                 trouble = "not_in_this_mode"
-            elif self._engine.pid is not None:
-                self._engine.kill(COMMANDED)
+            else:
+                for child in self._crew.workers:
+                    if child.name in RENEWED[do]:
+                        child.kill(COMMANDED)
+        elif do == "other_slot":
+            self._next_slot(str(message.get("reason", "commanded")), str(message.get("detail", "")), now)
         else:
             trouble = "unknown_command"
-        self._told = {}
-        self._core.send({"done": number, "trouble": trouble})
+        self._publisher.again()
+        self._core.send({"done": message.get("n"), "trouble": trouble})
 
     # ---- what others may know ---------------------------------------
 
     def _all_working(self, now: float) -> bool:
-        """Whether every critical child does its work; in safe mode the engine is off on purpose, so not critical."""
-        critical = (self._core,) if self._state.mode == state.SAFE else (self._core, self._engine)
+        """Whether every critical child does its work; in safe mode the workers are off on purpose, so not critical."""
+        critical = (self._core,) if self._state.mode == state.SAFE else tuple(self._crew)
         return all(child.working(now) for child in critical)
 
     def _publish(self) -> None:
-        """Tell core and `ready.json` what has changed."""
-        status = {
-            "mode": self._state.mode,
-            "boot": self._state.boot,
-            "resets": self._state.resets,
-            "lost": {child.name: child.lost for child in (self._core, self._engine)},
-            "since": self._since,
-            "pids": {"supervisor": os.getpid(), "core": self._core.pid, "engine": self._engine.pid},
-            "safe_reason": self._state.safe_reason,
-            "up": self._core.proven and (self._engine.proven or self._state.mode == state.SAFE),
-            "working": [child.name for child in (self._core, self._engine) if child.proven and child.pid],
-        }
-        if status == self._told:
+        """Tell core and `ready.json` what has changed; and, once, the world that flight is up."""
+        if not self._publisher.publish(self._crew, self._image, self._state):
             return
-        self._told = status
-        self._core.send({"status": status})
-        if not self._announced and not status["up"]:
-            return
-        ready = {
-            "pid": os.getpid(),
-            "core_pid": self._core.pid,
-            "engine_pid": self._engine.pid,
-            "link": {"host": self._link_address[0], "port": self._link_address[1]},
-            "model": str(self._settings.model_path),
-            "mode": self._state.mode,
-            "image": self._image.path,
-            "working": status["working"],
-        }
-        with contextlib.suppress(OSError):
-            write_whole(self._data / "ready.json", (json.dumps(ready, indent=1) + "\n").encode(), durable=False)
-        if not self._announced:
-            self._announced = True
-            self._watchdog.notify("READY=1")
-            host, port = self._link_address
-            with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
-                self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}, data {self._data}")
+        self._watchdog.notify("READY=1")
+        host, port = self._link_address
+        with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
+            self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}, data {self._data}")
 
     def _event(self, name: str, args: dict[str, Any]) -> None:
         LOG.info("event %s %s", name, args)

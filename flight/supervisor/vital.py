@@ -1,32 +1,28 @@
 """Whether a child does its work in time: its beats against the limit of the phase it is in. Pure.
 
-A beat's count is work done. While a child loads, prefills or decodes, only progress resets its clock (a beat that
-repeats the count does not); an idle child or core has nothing to do but to answer pings, so any beat will do.
+A beat's count is work done. In a phase of work only progress resets the clock (a beat that repeats the count does
+not); an idle child or core has nothing to do but to answer pings, so any beat will do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 STARTING = "starting"
-WORKING = ("loading", "prefill", "decode")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Longest silence by phase, s."""
+    """Longest silence, s: before the first beat, in phases that only answer pings, and in each phase of work."""
 
     starting: float
-    loading: float
-    prefill: float
-    decode: float
     answer: float
+    work: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, phase: str) -> float:
-        """The limit of a phase; phases that only answer pings share one."""
-        return {STARTING: self.starting, "loading": self.loading, "prefill": self.prefill, "decode": self.decode}.get(
-            phase, self.answer
-        )
+        """The limit of a phase."""
+        return self.starting if phase == STARTING else self.work.get(phase, self.answer)
 
 
 class Vital:
@@ -40,7 +36,7 @@ class Vital:
 
     def beat(self, count: int, phase: str, now: float) -> None:
         """A beat arrived."""
-        if phase not in WORKING or phase != self.phase or count != self._count:
+        if phase not in self._limits.work or phase != self.phase or count != self._count:
             self._since = now
         self.phase = phase
         self._count = count

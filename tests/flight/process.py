@@ -19,6 +19,9 @@ from flight.settings import FlightSettings
 from flight.toml import render
 from tests.flight.client import DEADLINE_S, Client
 
+PIDS = ("core_pid", "engine_pid", "verifier_pid", "scrubber_pid")
+"""The children in `ready.json`."""
+
 
 def settings_for(data: Path, client: Client, **sections: Mapping[str, Any]) -> FlightSettings:
     """Settings of a flight process on this machine: own directory, free port, quick pings."""
@@ -81,7 +84,7 @@ class Flight:
             found: Mapping[str, Any] = json.loads((self.data / "ready.json").read_text())
         except FileNotFoundError:
             return None
-        self._seen |= {pid for name in ("core_pid", "engine_pid") if (pid := found[name])}
+        self._seen |= {pid for name in PIDS if (pid := found[name])}
         return found
 
     def await_ready(self, fits: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
@@ -98,7 +101,7 @@ class Flight:
         raise AssertionError(f"flight was not ready in time; last {self.ready()}; {self.log()[-3000:]}")
 
     def kill(self, pid_of: str, number: int = signal.SIGKILL) -> int:
-        """Send a signal to `pid` (the supervisor), `core_pid` or `engine_pid` of `ready.json`; returns the pid."""
+        """Send a signal to `pid` (the supervisor), `core_pid` or another child's of `ready.json`; returns the pid."""
         found = self.ready()
         assert found is not None
         pid: int = found[pid_of]

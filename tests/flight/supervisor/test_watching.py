@@ -13,7 +13,7 @@ from flight.supervisor.outbox import KEPT, Outbox
 from flight.supervisor.restarts import Restarts
 from flight.supervisor.vital import Limits, Vital
 
-LIMITS = Limits(starting=30, loading=120, prefill=60, decode=15, answer=10)
+LIMITS = Limits(starting=30, answer=10, work={"loading": 120, "prefill": 60, "decode": 15})
 
 
 class TestVital:
