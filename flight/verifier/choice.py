@@ -99,6 +99,6 @@ def _distance(border: float, at: float) -> float:
 
 
 def _uniform(seed: int) -> float:
-    """The first draw of `std::uniform_real_distribution<double>` on [0, 1) with `std::mt19937`: 53 bits of two words."""
+    """The first draw of `std::uniform_real_distribution<double>` on [0, 1) with `std::mt19937`, 53 bits."""
     low, high = np.random.RandomState(seed)._bit_generator.random_raw(2)
     return float((float(low) + float(high) * 2.0**32) / 2.0**64)

@@ -1,4 +1,4 @@
-"""The release gate: one answer checked from the journalled question to its text. No sockets; the argument is in README.md.
+"""The release gate: one answer checked from the journalled question to its text. The argument: README.md.
 
 >>> gate = Gate(settings, Guard.open(settings.guard))
 >>> gate.check(check).agrees            # the undamaged model gives this answer
