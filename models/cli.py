@@ -327,11 +327,15 @@ def evaluate_model(
     tasks: Annotated[bool, typer.Option("--tasks", help="Also a row for each task.")] = False,
     wrong: Annotated[int, typer.Option("--wrong", min=0, help="Print so many wrong answers.")] = 0,
     out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
+    blind: Annotated[bool, typer.Option("--blind", help="The hand-written blind set instead.")] = False,
 ) -> None:
     """Ask a model held-out questions through llama.cpp and print its accuracy by family.
 
-    Example:  `orbitlm models eval cadet --items 700 --json out/eval.json`
+    Example:  `orbitlm models eval cadet --items 2100 --json out/eval.json`  ·  `orbitlm models eval cadet --blind`
     """
+    if blind:
+        _evaluate_blind(resolve(model), wrong, out)
+        return
     from models.corpus import held_out_cases
     from models.evaluation import evaluate
     from models.show import count_progress, show_evaluation
@@ -344,3 +348,16 @@ def evaluate_model(
         if out:
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _evaluate_blind(path: Path, wrong: int, out: Path | None) -> None:
+    from models.blind import as_json, ask_blind, blind_cases
+    from models.show import count_progress, show_blind
+
+    with sentences():
+        with count_progress("questions", len(blind_cases())) as advance:
+            outcomes = ask_blind(path, advance)
+        show_blind(path.name, outcomes, wrong)
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(as_json(path.name, outcomes), indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from models.corpus import FAMILIES, Case
-from models.runner import Runner
+from models.prompt import Message
+from models.runner import Reply, Runner
 
 SMALL_MARGIN = 0.3
 """Logit margin below which DESIGN §4 settles a token by an exact re-run."""
@@ -49,11 +50,20 @@ def share_of_facts(case: Case, answer: str) -> float:
     return sum(fact in answer for fact in case.facts) / len(case.facts)
 
 
+def ask(runner: Runner, case: Case) -> Reply:
+    """Return a model's reply to a case; a follow-up comes after its earlier questions and the model's own answers."""
+    messages = [Message("system", case.system)] if case.system else []
+    for earlier in case.before:
+        messages.append(Message("user", earlier.user))
+        messages.append(Message("assistant", runner.chat(messages).text))
+    return runner.chat([*messages, Message("user", case.user)])
+
+
 def score(runner: Runner, cases: Sequence[Case], progress: Callable[[int], None] | None = None) -> list[Result]:
     """Return the answers of a model to cases, greedy, scored."""
     results = []
     for number, case in enumerate(cases, 1):
-        reply = runner.answer(case.user)
+        reply = ask(runner, case)
         exact = reply.ended and reply.text == case.answer
         results.append(
             Result(case, reply.text, exact, share_of_facts(case, reply.text), reply.ended, reply.tokens, reply.margins)
@@ -101,6 +111,16 @@ def _row(name: str, group: Sequence[Result]) -> Row:
     return Row(name, count, hits / count, facts, sum(not r.ended for r in group), lower_bound(hits, count))
 
 
+def _task_name(result: Result) -> str:
+    case = result.case
+    return case.task if "." in case.task else f"{case.family}.{case.task}"
+
+
+def _asked(case: Case) -> str:
+    """Return what was asked, with the system line and the earlier questions of a follow-up."""
+    return "\n---\n".join([*([case.system] if case.system else []), *(c.user for c in case.before), case.user])
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A whole evaluation: rows by family, by task, by number of items, and in total."""
@@ -134,7 +154,7 @@ def evaluate(path: Path, cases: Sequence[Case], progress: Callable[[int], None] 
         total=_row("all", results),
         families=sorted(table(results, lambda r: r.case.family), key=lambda row: order[row.name]),
         tasks=sorted(
-            table(results, lambda r: r.case.task if "." in r.case.task else f"{r.case.family}.{r.case.task}"),
+            table(results, _task_name),
             key=lambda row: row.name,
         ),
         item_counts=sorted(
@@ -143,7 +163,7 @@ def evaluate(path: Path, cases: Sequence[Case], progress: Callable[[int], None] 
         ),
         small_margin_share=sum(r.small_margins for r in results) / max(tokens, 1),
         wrong=[
-            {"task": r.case.task, "user": r.case.user, "truth": r.case.answer, "answer": r.answer}
+            {"task": _task_name(r), "user": _asked(r.case), "truth": r.case.answer, "answer": r.answer}
             for r in results
             if not r.exact
         ],

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from models.blind import Outcome, shares
 from models.catalogue import Entry, catalogue
 from models.evaluation import Evaluation, Row
 from models.gguf_file import GgufInfo
@@ -142,6 +143,24 @@ def show_evaluation(result: Evaluation, tasks: bool, wrong: int) -> None:
         console.print(
             f"--- {item['task']}\n{item['user']}\nTRUTH  {item['truth']}\nANSWER {item['answer']}", markup=False
         )
+
+
+def show_blind(name: str, outcomes: Sequence[Outcome], wrong: int) -> None:
+    """Print the shares of fitting replies to the blind set, by group and by what fits."""
+    console = Console()
+    for heading, rows in (
+        ("group", shares(outcomes, lambda o: o.case.group)),
+        ("fitting reply", shares(outcomes, lambda o: o.case.kind)),
+    ):
+        title = f"{name}: blind set, greedy, llama.cpp, one thread (measured)"
+        table = Table(title=title if heading == "group" else None)
+        for column in (heading, "typed", "fitting", "95 % low"):
+            table.add_column(column, justify="left" if column == heading else "right")
+        for row in rows:
+            table.add_row(row.name, str(row.items), f"{row.fitting:.1%}", f"{row.low:.1%}")
+        console.print(table)
+    for outcome in [o for o in outcomes if not o.fits][:wrong]:
+        console.print(f"--- {outcome.case.group}\n{outcome.case.question}\nANSWER {outcome.answer}", markup=False)
 
 
 _QUIET_S = 10.0
