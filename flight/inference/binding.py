@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -66,5 +67,6 @@ _callback = llama_cpp.llama_log_callback(log)  # kept here: llama.cpp holds only
 
 def start() -> None:
     """Initialise llama.cpp, quietly. Once per process."""
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # else an abort starts a debugger and waits for it
     llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()

@@ -79,7 +79,7 @@ def tensors_named(pid: int, name: str) -> Iterator[Tensor]:
     """The tensors of a name in the private memory of a process, found by their names."""
     memory = whole(pid)
     places = mappings(pid)
-    for found in search(pid, name.encode() + b"\0"):
+    for found, _ in search(pid, name.encode() + b"\0"):
         tensor = tensor_at(memory, found - FIELDS["name"][0])
         if tensor is not None and tensor.name == name and any(one.start <= tensor.data < one.end for one in places):
             yield tensor

@@ -54,3 +54,44 @@ class ComputePlace(Place):
     def __str__(self) -> str:
         which = f"{self.tensor} (number {self.occurrence + 1})" if self.occurrence else self.tensor
         return f"{which}, token {self.token}, element {self.element}, bit {self.bit} of the {self.process}"
+
+
+class ProcessPlace(Place):
+    """A bit of a process's memory.
+
+    `region`: heap, stack, data, code (then `offset` counts through its resident pages, modulo their size), or
+    vocabulary, tensors, tokens: what is called `item` there, the `nth` copy found (modulo), byte `offset` of it. In
+    uniform regions the same place in another process is another byte: it depends on where the kernel puts things.
+    """
+
+    process: str
+    region: Literal["heap", "stack", "data", "code", "vocabulary", "tensors", "tokens"]
+    item: str = ""
+    nth: Count = 0
+    offset: Count
+    bit: Annotated[int, Field(ge=0, lt=8)]
+
+    def __str__(self) -> str:
+        what = f" of {self.item}" if self.item else ""
+        return f"byte {self.offset}, bit {self.bit}{what} in the {self.region} of the {self.process}"
+
+
+class RegisterPlace(Place):
+    """A bit of a register of a process's first thread, by the names of the machine's manual."""
+
+    process: str
+    name: str
+    bit: Count
+
+    def __str__(self) -> str:
+        return f"{self.name}, bit {self.bit} of the {self.process}"
+
+
+class SignalPlace(Place):
+    """A process, and the signal that it gets."""
+
+    process: str
+    signal: Literal["SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGSTOP"]
+
+    def __str__(self) -> str:
+        return f"{self.signal} to the {self.process}"

@@ -42,7 +42,11 @@ class Target(Protocol):
 
 _SHIPPED: Final = {
     "compute": "hil.faults.compute:COMPUTE",
+    "crash": "hil.faults.signals:CRASH",
+    "hang": "hil.faults.signals:HANG",
     "kv": "hil.faults.kv:KV",
+    "process": "hil.faults.process_memory:PROCESS",
+    "registers": "hil.faults.registers:REGISTERS",
     "weights": "hil.faults.weights:WEIGHTS",
     "codes": "hil.faults.weights:CODES",
     "parity": "hil.faults.weights:PARITY",
