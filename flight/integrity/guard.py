@@ -64,7 +64,7 @@ class Guard:
         self._image = _map(settings.image, manifest.bytes)
         codes = load(settings.codes, manifest)
         self._parity = _map(settings.parity, codes.pages.parity.bytes)
-        self._tensors = TensorMap(manifest.tensors)
+        self.tensors = TensorMap(manifest.tensors)
         self.ladder = self._ladder(codes)
 
     @classmethod
@@ -132,7 +132,7 @@ class Guard:
 
     def _ladder(self, codes: Codes) -> Ladder:
         parity = Parity(codes.pages, self._parity)
-        return Ladder(self._image, codes, parity, self._flash.read, self._tensors)
+        return Ladder(self._image, codes, parity, self._flash.read, self.tensors)
 
 
 def _map(path: Path, expected: int) -> memoryview:

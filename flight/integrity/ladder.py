@@ -11,6 +11,7 @@ What no rung can repair is returned as unrepaired: the other slot and safe mode 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,6 @@ class Ladder:
         self._views = {Part.IMAGE: view, Part.PARITY: parity.view}
         self._reread = reread
         self._tensors = tensors
-        self._locator = Locator()
         self.counters: Counter[tuple[Part, Outcome]] = Counter()
 
     def check(self, *, deep: bool = False) -> list[Finding]:
@@ -152,7 +152,7 @@ class Ladder:
             return None, f"flash cannot be read ({error.strerror or error})"
 
     def _flip(self, found: bytes, code: Code) -> bytes | None:
-        bit = self._locator.locate(Code.of(found).crc ^ code.crc, len(found))
+        bit = _locator().locate(Code.of(found).crc ^ code.crc, len(found))
         if bit is None:
             return None
         proposal = bytearray(found)
@@ -202,6 +202,12 @@ class Ladder:
 
     def _unrepaired(self, damaged: _Damaged, reason: str) -> Finding:
         return Finding(damaged.part, damaged.page, Outcome.UNREPAIRED, tensors=self._names(damaged), reason=reason)
+
+
+@functools.cache
+def _locator() -> Locator:
+    """Its tables, made when the first damage is looked at; nothing that they say counts without proof."""
+    return Locator()
 
 
 def worst(findings: Sequence[Finding]) -> Finding | None:

@@ -22,18 +22,33 @@ class Scanner:
         """Compute the CRCs of the runs. `view` has the table's size."""
         if view.nbytes != table.pages.bytes:
             raise ValueError(f"expected {table.pages.bytes} bytes, found {view.nbytes}")
+        self._take(view, table)
+        self.run_codes: list[int | None] = []
+        for block in range(table.blocks):
+            self.run_codes += self._block_codes(block)
+
+    def over(self, view: memoryview) -> Scanner:
+        """A scanner with the same codes over other memory: what the self-test tries is what is in use."""
+        other = object.__new__(Scanner)
+        other._take(view, self._table)
+        other.run_codes = self.run_codes
+        return other
+
+    def _take(self, view: memoryview, table: Table) -> None:
         self._view = view
         self._table = table
         self._per_run = min(RUN // table.pages.page_bytes, PER_BLOCK)
         self._run_bytes = self._per_run * table.pages.page_bytes
-        self.run_codes: list[int | None] = []
-        for block in range(table.blocks):
-            self.run_codes += self._block_codes(block)
 
     @property
     def runs(self) -> int:
         """Number of runs: the unit in which a pass can be paced."""
         return len(self.run_codes)
+
+    @property
+    def pages_per_run(self) -> int:
+        """Pages of a run; the last may have fewer."""
+        return self._per_run
 
     @property
     def run_bytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flight.integrity.codes import Code, Codes, Table
 from flight.integrity.finding import Finding, Outcome, Part
@@ -73,3 +74,12 @@ def protect(size: int, page_bytes: int, seed: int = 1) -> Protected:
 def outcomes(findings: list[Finding]) -> list[tuple[Part, int, Outcome]]:
     """What was found, without its particulars."""
     return [(finding.part, finding.number, finding.outcome) for finding in findings]
+
+
+def flip(path: Path, offset: int, mask: int = 1) -> None:
+    """Flip bits of one byte of a file in place, as radiation would: the inode stays."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        found = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([found ^ mask]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 from pathlib import Path
 
@@ -14,27 +13,7 @@ from flight.integrity.finding import Outcome, Part
 from flight.integrity.guard import Guard, GuardSettings, prepare
 from models.manifest import load as load_manifest
 from models.manifest import make, manifest_path, save
-
-
-@pytest.fixture
-def settings(model: Path, tmp_path: Path) -> GuardSettings:
-    """A model on flash of its own, and its image; nothing guards it yet."""
-    flash, shm = tmp_path / "flash", tmp_path / "shm"
-    flash.mkdir()
-    shm.mkdir()
-    on_flash, image = flash / "tiny.gguf", shm / "0123456789abcdef.gguf"
-    shutil.copy(model, on_flash)
-    shutil.copy(model, image)
-    return GuardSettings.of(on_flash, image, tmp_path / "data")
-
-
-def flip(path: Path, offset: int, mask: int = 1) -> None:
-    """Flip bits of one byte of a file in place, as radiation would: the inode stays."""
-    with path.open("r+b") as file:
-        file.seek(offset)
-        found = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([found ^ mask]))
+from tests.flight.integrity.protection import flip
 
 
 def test_what_is_missing_is_made_once(settings: GuardSettings) -> None:
