@@ -80,7 +80,7 @@ def info(
     Example:  `orbitlm models info cadet --context 1024`
     """
     from models.gguf_file import read_info
-    from models.show import info_json, show_info
+    from models.info import info_json, show_info
 
     with sentences():
         found = read_info(resolve(model))
@@ -163,7 +163,7 @@ def manifest(
 def random_model(
     name: Annotated[str, typer.Argument(help="qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b or tiny.")],
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
-    kind: Annotated[str, typer.Option("--type", help="q8_0 or f16.")] = "q8_0",
+    kind: Annotated[str, typer.Option("--type", help="q8_0, f16, q4_0, q4_k, q5_k or q6_k.")] = "q8_0",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights.")] = 1,
 ) -> None:
     """Write random weights at the true dimensions of a Qwen3: for timing only, its text is nonsense.
@@ -268,12 +268,12 @@ def quantize_model(
 
     Example:  `orbitlm models quantize cadet-f16.gguf --type q4_k_m --out cadet-q4_k_m.gguf`
     """
-    from models.quantizations import half_share
+    from models.gguf_layout import half_share
     from models.quantize import quantize
 
     with sentences():
         made = quantize(resolve(model), out, kind.lower(), threads)
-        typer.echo(f"{out}: {made.quantization}, {made.file_bytes} bytes, {half_share(made):.2%} of them fp16 scales")
+        typer.echo(f"{out}: {made.quantization}, {made.file_bytes} bytes, {half_share(made.tensors):.2%} of the weights fp16 scales")
 
 
 @app.command()
@@ -306,17 +306,23 @@ def quantizations(
 
 @app.command()
 def figure(
-    run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Figure to write (.svg or .png).")],
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of a training run: its learning curve.")] = None,
+    result: Annotated[
+        Path | None, typer.Option("--eval", help="What `eval --json` wrote: accuracy by family and number of items.")
+    ] = None,
 ) -> None:
-    """Draw the learning curve of a training run.
+    """Draw the learning curve of a training run, or the accuracy of an evaluation.
 
     Example:  `orbitlm models figure --run out/cadet --out learning.svg`
     """
-    from models.figure import draw_learning_curve
+    from models.figure import draw_accuracy, draw_learning_curve
 
     with sentences():
-        typer.echo(f"{draw_learning_curve(run, out)} written (measured)")
+        if (run is None) == (result is None):
+            raise ModelsError("Name what to draw: a training run (--run) or an evaluation (--eval).")
+        drawn = draw_learning_curve(run, out) if run else draw_accuracy(result or out, out)
+        typer.echo(f"{drawn} written (measured)")
 
 
 @app.command("eval")
