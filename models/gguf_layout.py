@@ -13,12 +13,12 @@ like, little-endian); meanings follow `dequantize_row_*` in src/ggml-quants.c. S
 injector and the tables of `orbitlm models` read this one source.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from models.errors import LayoutError
 
@@ -322,3 +322,43 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
 
 BLOCK_BYTES: Final[Mapping[str, int]] = MappingProxyType({name: size for name, _, size in TENSOR_TYPES.values()})
 """Bytes per block by type, for every type that ggml has."""
+
+
+class Sized(Protocol):
+    """A tensor by its type and size, as `models.gguf_file.TensorInfo` and `models.manifest.Tensor` are."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+def half_share(tensors: Iterable[Sized]) -> float:
+    """Return the share of the tensors' bytes that are fp16 scales and minimums; none of a type without a layout."""
+    sizes = _sizes(tensors)
+    halves = sum(
+        size // LAYOUTS[kind].bytes * LAYOUTS[kind].half_bytes for kind, size in sizes.items() if kind in LAYOUTS
+    )
+    return halves / max(sum(sizes.values()), 1)
+
+
+def role_shares(tensors: Iterable[Sized]) -> dict[str, float]:
+    """Return what the tensors' bits are: role -> share of all bits; "other" where no layout is known."""
+    sizes = _sizes(tensors)
+    bits: dict[str, int] = dict.fromkeys([*(str(role) for role in Role), "other"], 0)
+    for kind, size in sizes.items():
+        layout = LAYOUTS.get(kind)
+        if layout is None:
+            bits["other"] += 8 * size
+            continue
+        for slot in layout.slots:
+            bits[slot.meaning.role] += size // layout.bytes
+    return {role: count / max(8 * sum(sizes.values()), 1) for role, count in bits.items()}
+
+
+def _sizes(tensors: Iterable[Sized]) -> dict[str, int]:
+    """Return the bytes of all tensors by type."""
+    sizes: dict[str, int] = {}
+    for tensor in tensors:
+        sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
+    return sizes

@@ -21,7 +21,8 @@ from models.corpus import Case, held_out_cases
 from models.errors import ModelsError
 from models.evaluation import Result, lower_bound, score
 from models.gguf_file import GgufInfo, read_info
-from models.gguf_layout import BLOCK_BYTES, LAYOUTS, Role
+from models.gguf_layout import half_share, role_shares
+from models.info import tensor_types
 from models.quantize import quantize
 from models.runner import Runner
 
@@ -82,35 +83,6 @@ class Row:
     shares: dict[str, float]
     accuracy: Accuracy | None
     speed: Speed | None
-
-
-def role_shares(info: GgufInfo) -> dict[str, float]:
-    """Return what the bits of a file's tensors are: role -> share of all bits; "other" where no layout is known."""
-    bits: dict[str, int] = dict.fromkeys([*Role, "other"], 0)
-    for tensor in info.tensors:
-        layout = LAYOUTS.get(tensor.type)
-        if layout is None:
-            bits["other"] += 8 * tensor.bytes
-            continue
-        blocks = tensor.bytes // layout.bytes
-        for slot in layout.slots:
-            bits[slot.meaning.role] += blocks
-    whole = sum(bits.values())
-    return {str(role): count / whole for role, count in bits.items()}
-
-
-def half_share(info: GgufInfo) -> float:
-    """Return the share of a file's weight bytes that are fp16 scales and minimums."""
-    known = [(LAYOUTS[t.type].half_bytes, t.bytes // BLOCK_BYTES[t.type]) for t in info.tensors if t.type in LAYOUTS]
-    return sum(half * blocks for half, blocks in known) / sum(tensor.bytes for tensor in info.tensors)
-
-
-def _types(info: GgufInfo) -> dict[str, int]:
-    """Return how many tensors there are of each type."""
-    found: dict[str, int] = {}
-    for tensor in info.tensors:
-        found[tensor.type] = found.get(tensor.type, 0) + 1
-    return found
 
 
 def make_files(source: Path, kinds: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -214,10 +186,10 @@ def rows(files: dict[str, Path], accuracy: dict[str, Accuracy] | None, speed: di
             kind=kind,
             bytes=info.file_bytes,
             sha256=sha256_of(path),
-            types=_types(info),
+            types=tensor_types(info),
             bits_per_weight=8 * sum(tensor.bytes for tensor in info.tensors) / info.n_params,
-            half_scales=half_share(info),
-            shares=role_shares(info),
+            half_scales=half_share(info.tensors),
+            shares=role_shares(info.tensors),
             accuracy=accuracy[kind] if accuracy else None,
             speed=speed[kind] if speed else None,
         )

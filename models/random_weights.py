@@ -1,18 +1,21 @@
 """Models of true Qwen3 dimensions with random weights: for timing and memory, never for answers.
 
-The numbers are written tensor by tensor, so that memory stays small whatever the size of the model. The tokenizer is
+The numbers are written in pieces of 4 MiB, so that memory stays small whatever the size of the model. The tokenizer is
 cadet's, filled up to the true vocabulary: real text in, nonsense out.
 """
 
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import gguf
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelsError
+from models.gguf_layout import LAYOUTS, Role
 from models.gguf_writing import QwenDims, add_header, add_vocabulary, read_vocabulary
 from models.paths import data_path
 
@@ -29,7 +32,15 @@ DIMS: dict[str, QwenDims] = {
 }
 """The models that can be written; `tiny` is for tests."""
 
-KINDS = ("q8_0", "f16")
+KINDS: dict[str, tuple[gguf.GGMLQuantizationType, gguf.LlamaFileType]] = {
+    "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+    "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "q4_0": (gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
+    "q4_k": (gguf.GGMLQuantizationType.Q4_K, gguf.LlamaFileType.MOSTLY_Q4_K_S),
+    "q5_k": (gguf.GGMLQuantizationType.Q5_K, gguf.LlamaFileType.MOSTLY_Q5_K_S),
+    "q6_k": (gguf.GGMLQuantizationType.Q6_K, gguf.LlamaFileType.MOSTLY_Q6_K),
+}
+"""The types that can be written: of every matrix, and in the header. Norms are float32."""
 
 
 def tensor_shapes(dims: QwenDims) -> list[tuple[str, tuple[int, ...]]]:
@@ -64,27 +75,37 @@ def write_random(
     if kind not in KINDS:
         raise ModelsError(f"There is no file type {kind!r} here; choose {' or '.join(KINDS)}.")
     _check_room(dims, out, kind)
-    partial = out.with_suffix(".part")
+    partial = out.with_name(out.name + ".part")
     writer = gguf.GGUFWriter(str(partial), "qwen3")
-    file_type = gguf.LlamaFileType.MOSTLY_Q8_0 if kind == "q8_0" else gguf.LlamaFileType.MOSTLY_F16
-    add_header(writer, dims, file_type)
+    add_header(writer, dims, KINDS[kind][1])
     writer.add_description("Random weights at the dimensions of Qwen3: for timing only, its text is nonsense.")
     add_vocabulary(writer, read_vocabulary(data_path("cadet/tokenizer.json"), dims.vocabulary))
     shapes = tensor_shapes(dims)
     for name, shape in shapes:
         _declare(writer, name, shape, kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
     rng = np.random.default_rng(seed)
+    blocks = _Blocks(kind)
     done, whole = 0, sum(_bytes_of(shape, kind) for _, shape in shapes)
-    for _, shape in shapes:
-        writer.write_tensor_data(_random_tensor(rng, shape, kind))
-        done += _bytes_of(shape, kind)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
         if progress:
             progress(done, whole)
-    writer.close()
-    partial.replace(out)
+
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for _, shape in shapes:
+            made: Any = _RandomTensor(rng, _bytes_of(shape, kind), blocks if len(shape) > 1 else None, advance)
+            writer.write_tensor_data(made)
+        writer.close()
+        partial.replace(out)
+    except OSError as error:
+        raise ModelsError(f"{out} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return out
 
 
@@ -92,12 +113,11 @@ def _bytes_of(shape: tuple[int, ...], kind: str) -> int:
     values = math.prod(shape)
     if len(shape) == 1:
         return values * 4
-    return values // 32 * 34 if kind == "q8_0" else values * 2
+    layout = LAYOUTS[kind.upper()]
+    return values // layout.values * layout.bytes
 
 
 def _check_room(dims: QwenDims, out: Path, kind: str) -> None:
-    import shutil
-
     if not out.parent.is_dir():
         raise ModelsError(f"There is no folder {out.parent}: make it first.")
     need = sum(_bytes_of(shape, kind) for _, shape in tensor_shapes(dims)) + 16_000_000
@@ -110,24 +130,60 @@ def _declare(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: s
     size = _bytes_of(shape, kind)
     if len(shape) == 1:
         writer.add_tensor_info(name, shape, np.dtype(np.float32), size)
-    elif kind == "f16":
-        writer.add_tensor_info(name, shape, np.dtype(np.float16), size)
     else:
-        in_bytes = (*shape[:-1], shape[-1] // 32 * 34)
-        writer.add_tensor_info(name, in_bytes, np.dtype(np.uint8), size, gguf.GGMLQuantizationType.Q8_0)
+        row = _bytes_of((1, shape[-1]), kind)
+        writer.add_tensor_info(name, (*shape[:-1], row), np.dtype(np.uint8), size, KINDS[kind][0])
 
 
-def _random_tensor(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> NDArray[np.generic]:
-    if len(shape) == 1:
-        return np.ones(shape, np.float32)
-    if kind == "f16":
-        values = np.empty(math.prod(shape), np.float16)
-        for start in range(0, values.size, _CHUNK):
-            part = rng.standard_normal(min(_CHUNK, values.size - start), np.float32)
-            values[start : start + part.size] = part * _DEVIATION
-        return values.reshape(shape)
-    # Q8_0 blocks are made directly: 34 bytes, an fp16 scale and 32 signed bytes (uniform, so deviation 256/sqrt(12)).
-    blocks = rng.integers(0, 256, (math.prod(shape) // 32, 34), np.uint8)
-    scale = np.array([_DEVIATION * math.sqrt(12) / 256], np.float16)
-    blocks[:, :2] = scale.view(np.uint8)
-    return blocks.reshape(*shape[:-1], -1)
+class _Blocks:
+    """Random blocks of one type, whose weights have a mean of about 0 and a deviation of about 0.02.
+
+    The integers are uniform; the fp16 scale is the same in every block, chosen by what a sample means with a scale of 1
+    (its minimum 7.5 or 15.5 times as much, the mean of the integers, so that the weights lie around 0).
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.layout = LAYOUTS[kind.upper()]
+        self._ratio = {"q4_k": 7.5, "q5_k": 15.5}.get(kind, 0.0)
+        self._scale = 1.0
+        if self.layout.count(Role.SCALE):
+            sample = self.make(np.random.default_rng(0), 256)
+            self._scale = _DEVIATION / float(gguf.quants.dequantize(sample, KINDS[kind][0]).std())
+
+    def make(self, rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
+        """Return `count` blocks, (count, bytes of a block)."""
+        if not self.layout.count(Role.SCALE):
+            values = rng.standard_normal((count, 1), np.float32) * _DEVIATION
+            return values.astype(np.float16).view(np.uint8)
+        blocks = rng.integers(0, 256, (count, self.layout.bytes), np.uint8)
+        for role, value in ((Role.SCALE, self._scale), (Role.MINIMUM, self._scale * self._ratio)):
+            if self.layout.count(role):
+                first, _ = self.layout.bits(role)[0]
+                blocks[:, first : first + 2] = np.array([value], np.float16).view(np.uint8)
+        return blocks
+
+
+class _RandomTensor:
+    """As much of an array as `GGUFWriter.write_tensor_data` uses, made piece by piece while it is written."""
+
+    def __init__(
+        self, rng: np.random.Generator, size: int, blocks: _Blocks | None, advance: Callable[[int], None]
+    ) -> None:
+        self.nbytes = size
+        self._rng, self._blocks, self._advance = rng, blocks, advance
+
+    def tofile(self, file: BinaryIO) -> None:
+        for piece in self._pieces():
+            piece.tofile(file)
+            self._advance(piece.nbytes)
+
+    def _pieces(self) -> Iterator[NDArray[np.generic]]:
+        if self._blocks is None:
+            yield np.ones(self.nbytes // 4, np.float32)
+            return
+        size = self._blocks.layout.bytes
+        left, most = self.nbytes // size, max(_CHUNK // size, 1)
+        while left:
+            count = min(left, most)
+            yield self._blocks.make(self._rng, count)
+            left -= count

@@ -13,10 +13,6 @@ from rich.table import Table
 from models.blind import Outcome, shares
 from models.catalogue import Entry, catalogue
 from models.evaluation import Evaluation, Row
-from models.gguf_file import GgufInfo
-from models.memory import MemoryNeed, available_memory, available_shared_memory, memory_needed
-
-_MIB = 1024 * 1024
 
 
 def catalogue_json(folder: Path) -> list[dict[str, Any]]:
@@ -52,68 +48,6 @@ def show_catalogue(folder: Path) -> None:
         here = "yes" if place.exists() else "fetch"
         millions = f"{entry.parameters / 1e6:.1f} M"
         table.add_row(entry.name, millions, entry.quantization, size, here, entry.description)
-    Console().print(table)
-
-
-def _verdict(need: MemoryNeed) -> tuple[bool | None, str]:
-    free, shared = available_memory(), available_shared_memory()
-    if free is None:
-        return None, "unknown: this system does not say how much memory is free"
-    if need.total > free:
-        return False, f"no: {need.total / _MIB:.0f} MiB needed, {free / _MIB:.0f} MiB free"
-    if shared is not None and need.image > shared:
-        return (
-            False,
-            f"no: the image needs {need.image / _MIB:.0f} MiB of shared memory, {shared / _MIB:.0f} MiB are free",
-        )
-    return True, f"yes: {need.total / _MIB:.0f} MiB needed, {free / _MIB:.0f} MiB free"
-
-
-def info_json(info: GgufInfo, n_ctx: int) -> dict[str, Any]:
-    """Return what `info` prints as plain values."""
-    need = memory_needed(info, n_ctx)
-    fits, reason = _verdict(need)
-    return {
-        "schema": "orbitlm.models.info/1",
-        "file": str(info.path),
-        "name": info.name,
-        "architecture": info.architecture,
-        "quantization": info.quantization,
-        "parameters": info.n_params,
-        "bytes": info.file_bytes,
-        "context_trained": info.n_ctx_train,
-        "layers": info.n_layer,
-        "vocabulary": info.n_vocab,
-        "chat_template": info.chat_template is not None,
-        "memory": {"context": n_ctx, "image": need.image, "kv": need.kv, "compute": need.compute, "total": need.total},
-        "fits": fits,
-        "verdict": reason,
-    }
-
-
-def show_info(info: GgufInfo, n_ctx: int) -> None:
-    """Print what a model file is and needs."""
-    need = memory_needed(info, n_ctx)
-    table = Table(title=info.path.name, show_header=False)
-    rows = [
-        ("name", info.name),
-        ("architecture", f"{info.architecture}, {info.n_layer} layers, {info.n_head} heads / {info.n_head_kv} kv"),
-        ("parameters", f"{info.n_params:,} (counted)"),
-        ("quantization", info.quantization),
-        ("file", f"{info.file_bytes:,} bytes (measured)"),
-        ("vocabulary", f"{info.n_vocab:,} tokens"),
-        ("context trained", f"{info.n_ctx_train:,} tokens"),
-        ("chat template", "yes" if info.chat_template else "no: it cannot be asked by flight"),
-        (f"memory at {n_ctx} tokens", f"{need.total / _MIB:.1f} MiB"),
-        ("  image", f"{need.image / _MIB:.1f} MiB (exact)"),
-        ("  KV cache", f"{need.kv / _MIB:.1f} MiB (exact, F16)"),
-        ("  compute", f"{need.compute / _MIB:.1f} MiB (estimate)"),
-        ("this board", f"{_verdict(need)[1]} (measured now, one engine)"),
-    ]
-    if n_ctx > info.n_ctx_train > 0:
-        rows.append(("note", f"{n_ctx} tokens is more than the {info.n_ctx_train} it was trained for"))
-    for name, value in rows:
-        table.add_row(name, value)
     Console().print(table)
 
 

@@ -11,6 +11,9 @@ from models.errors import ModelFileError
 from models.gguf_file import read_info
 from models.memory import MemoryNeed, available_memory, available_shared_memory, memory_needed
 
+CONTEXTS: Final = 2
+"""Engine and verifier, each with a KV cache and buffers of its own over the one image."""
+
 CODES_SHARE: Final = 0.02
 """Page codes and parity as a share of the image (DESIGN §4: CRC and XXH3 twice, XOR parity 64 + 1)."""
 
@@ -23,7 +26,7 @@ def check_room(model: Path, *, n_ctx: int, root: Path, held: int) -> None:
     """
     try:
         info = read_info(model)
-        need = memory_needed(info, context_length(n_ctx, info.n_ctx_train))
+        need = memory_needed(info, context_length(n_ctx, info.n_ctx_train), CONTEXTS)
     except ModelFileError as error:
         raise ImageRefused(str(error)) from error
     compare(need, shared=available_shared_memory(str(root)), memory=available_memory(), root=root, held=held)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from models import ModelFileError
 from models.gguf_file import read_info
-from models.memory import available_memory, available_shared_memory, memory_needed
 from models.random_weights import DIMS, write_random
 
 
@@ -32,25 +31,6 @@ def test_tensors_are_where_the_gguf_package_says(tiny: Path) -> None:
     theirs = {t.name: (int(t.data_offset), int(t.n_bytes), t.tensor_type.name) for t in gguf.GGUFReader(tiny).tensors}
     ours = {t.name: (t.offset, t.bytes, t.type) for t in read_info(tiny).tensors}
     assert ours == theirs
-
-
-def test_memory_is_the_file_plus_the_cache_plus_an_estimate(tiny: Path) -> None:
-    info = read_info(tiny)
-    need = memory_needed(info, 1000)
-    assert need.image == info.file_bytes
-    assert need.kv == 2 * 2 * info.n_layer * info.n_head_kv * info.head_dim * 1000
-    assert need.total == need.image + need.kv + need.compute
-    assert memory_needed(info, 2000).kv == 2 * need.kv
-
-
-def test_a_context_of_no_tokens_is_refused(tiny: Path) -> None:
-    with pytest.raises(ModelFileError, match="positive"):
-        memory_needed(read_info(tiny), 0)
-
-
-def test_free_memory_is_positive_on_linux() -> None:
-    assert (available_memory() or 0) > 0
-    assert available_shared_memory("/no/such/place") is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from models import ModelFileError, ModelsError
 from models.cli import app
 from models.corpus import held_out_cases
 from models.gguf_file import read_info
-from models.quantizations import accuracies, as_json, half_share, load, markdown, role_shares, rows, speeds
+from models.gguf_layout import half_share, role_shares
+from models.quantizations import accuracies, as_json, load, markdown, rows, speeds
 from models.quantize import KINDS, quantize
 from models.random_weights import DIMS, write_random
 
@@ -77,11 +78,11 @@ def test_shares_are_counted_by_tensor_where_types_are_mixed(source: Path, tmp_pa
     assert {tensor.type for tensor in info.tensors} == set(halves)
     whole = sum(tensor.bytes for tensor in info.tensors)
     by_hand = sum(tensor.bytes * halves[tensor.type] for tensor in info.tensors) / whole
-    assert half_share(info) == pytest.approx(by_hand)
-    shares = role_shares(info)
+    assert half_share(info.tensors) == pytest.approx(by_hand)
+    shares = role_shares(info.tensors)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["scale"] + shares["minimum"] == pytest.approx(by_hand)
-    assert 0.95 < half_share(quantize(source, tmp_path / "q8.gguf", "q8_0")) / (2 / 34) <= 1
+    assert 0.95 < half_share(quantize(source, tmp_path / "q8.gguf", "q8_0").tensors) / (2 / 34) <= 1
 
 
 def test_the_table_has_what_was_measured(source: Path, tmp_path: Path) -> None:
