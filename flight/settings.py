@@ -149,6 +149,13 @@ class IntegritySettings(Section):
     uncalibrated_margin: float = Field(
         default=0.3, gt=0, description="The margin where the manifest has none (no calibration was made)."
     )
+    rounds: int = Field(default=3, ge=1, le=100, description="Times that an answer is made before it is UNVERIFIED.")
+    verifier_losses: int = Field(
+        default=3, ge=1, description="Verifiers lost while they check one answer before it is UNVERIFIED."
+    )
+    verifier_wait_s: float = Field(
+        default=120.0, gt=0, description="Longest time that an answer waits for a verifier to be there, s."
+    )
     assurance: Literal["none", "pages", "full"] = Field(
         default="full", description="Checks of an answer whose question does not name them."
     )
@@ -196,6 +203,10 @@ class StoreSettings(Section):
         default=100_000, ge=1, description="Ids remembered after release, so that a late repeat runs nothing."
     )
     events: int = Field(default=10_000, ge=1, description="Events kept.")
+    copy_rows: bool = Field(
+        default=True, description="Keeps a second file of all queries, from which a damaged first one is made again."
+    )
+    check_rows: bool = Field(default=True, description="Proves each row by its hash when it is read.")
 
 
 class HealthSettings(Section):

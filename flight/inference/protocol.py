@@ -140,6 +140,8 @@ class ModelFacts(Message):
     image_mapped: bool
     image_bytes: int
     devices: tuple[str, ...]
+    gpu_layers: int = 0
+    outside_bytes: int = 0  # weights that no scrubber sees: offloaded
 
 
 class Ready(Message):

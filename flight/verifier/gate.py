@@ -92,7 +92,7 @@ class Gate:
         if reason:
             return tally.result(agrees=False, reason=reason)
         last_open = self._replay(tally, decoder)
-        if tally.check.suspect or tally.findings:
+        if tally.check.suspect or tally.found:
             last_open = tally.count - 1
         if last_open < 0:
             return tally.result(agrees=True)
@@ -110,7 +110,7 @@ class Gate:
         if guard is None or not self.settings.pages:
             return True
         tally.progress("pages", 0, guard.pages)
-        tally.passed(guard.full_pass(repair=self.settings.repair))
+        tally.passed(guard.full_pass(repair=self.settings.repair), guard.manifest)
         tally.progress("pages", guard.pages, guard.pages)
         return not tally.unrepaired
 

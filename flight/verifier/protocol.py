@@ -22,6 +22,7 @@ from flight.inference.protocol import (
     Stop,
     Struck,
 )
+from flight.integrity.protocol import Found
 
 Assurance = Literal["none", "pages", "full"]
 How = Literal["pages", "replay", "rerun"]
@@ -65,18 +66,6 @@ class Checking(Message):
     step: Step
     done: int
     total: int
-
-
-class Found(Message):
-    """Damage of the image or of what guards it, and what became of it (`flight.integrity.finding`)."""
-
-    part: str
-    page: int
-    outcome: str
-    bits: int | None
-    places: tuple[str, ...]
-    tensors: tuple[str, ...]
-    sentence: str
 
 
 Disagreement = Literal["", "prompt", "tokens", "stop", "text", "numeric_fault", "engine_failed", "unrepaired"]

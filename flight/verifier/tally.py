@@ -8,9 +8,10 @@ from time import perf_counter
 
 from flight.inference.decoder import Interrupt
 from flight.inference.prompt import Prompt
-from flight.integrity.finding import Finding
 from flight.integrity.guard import Pass
-from flight.verifier.protocol import Check, Checked, Disagreement, Found, How, Step
+from flight.integrity.protocol import Found
+from flight.verifier.protocol import Check, Checked, Disagreement, How, Step
+from models.manifest import Manifest
 
 Progress = Callable[[Step, int, int], None]
 """Called with (step, done, total) as a check goes on; what it raises ends the check."""
@@ -26,6 +27,7 @@ class Tally:
     prompt: Prompt = field(default_factory=lambda: Prompt((), False))
     how: How = "pages"
     passes: list[Pass] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
     least_margin: float | None = None
     near_ties: int = 0
     differs_at: int | None = None
@@ -38,18 +40,14 @@ class Tally:
         return len(self.check.token_ids) + (self.check.stop == "eos")
 
     @property
-    def findings(self) -> list[Finding]:
-        """What the passes found."""
-        return [finding for one in self.passes for finding in one.findings]
-
-    @property
     def unrepaired(self) -> bool:
         """Whether some of it could not be repaired."""
         return any(one.unrepaired for one in self.passes)
 
-    def passed(self, result: Pass) -> None:
-        """A pass over the pages is through."""
+    def passed(self, result: Pass, manifest: Manifest) -> None:
+        """A pass over the pages of the image of `manifest` is through."""
         self.passes.append(result)
+        self.found += [Found.of(finding, manifest) for finding in result.findings]
 
     def margin(self, margin: float, sure: bool) -> None:
         """The margin of one position, and whether it is large enough."""
@@ -68,23 +66,10 @@ class Tally:
             passes=len(self.passes),
             pages=sum(one.pages for one in self.passes),
             pass_s=sum(one.seconds for one in self.passes),
-            findings=tuple(map(found, self.findings)),
+            findings=tuple(self.found),
             least_margin=self.least_margin,
             near_ties=self.near_ties,
             differs_at=self.differs_at,
             expected=self.expected,
             seconds=perf_counter() - self.began,
         )
-
-
-def found(finding: Finding) -> Found:
-    """A finding as it goes to core."""
-    return Found(
-        part=str(finding.part),
-        page=finding.number,
-        outcome=str(finding.outcome),
-        bits=finding.bits,
-        places=tuple(map(str, finding.places)),
-        tensors=finding.tensors,
-        sentence=finding.sentence(),
-    )
