@@ -45,6 +45,7 @@ class Publisher:
             "slot": own.slot,
             "faulty": sorted(child.name for child in crew if child.faulty),
             "up": up,
+            "working": [child.name for child in crew if child.proven and child.pid],
         }
         if status == self._told:
             return False
@@ -52,7 +53,7 @@ class Publisher:
         crew.core.send({"status": status})
         if not self.announced and not up:
             return False
-        self._write(pids, image, own)
+        self._write(pids, status["working"], image, own)
         first, self.announced = not self.announced, True
         return first
 
@@ -61,11 +62,12 @@ class Publisher:
         with contextlib.suppress(OSError):
             self._path.unlink()
 
-    def _write(self, pids: dict[str, int | None], image: Image, own: state.SupervisorState) -> None:
+    def _write(self, pids: dict[str, int | None], working: list[str], image: Image, own: state.SupervisorState) -> None:
         integrity = self._settings.integrity
         ready = {
             "pid": os.getpid(),
             **{f"{name}_pid": pid for name, pid in pids.items()},
+            "working": working,
             "link": {"host": self._link[0], "port": self._link[1]},
             "model": str(image.model),
             "mode": own.mode,
