@@ -34,6 +34,7 @@ class Publisher:
         """Tell core and `ready.json`; says whether flight is up for the first time."""
         pids = {name: crew.pid(name) for name in ("core", *MODULES)}
         up = crew.core.proven and (crew.engine.proven or own.mode == state.SAFE)
+        working = [child.name for child in crew if child.proven and child.pid]
         status = {
             "mode": own.mode,
             "boot": own.boot,
@@ -45,7 +46,7 @@ class Publisher:
             "slot": own.slot,
             "faulty": sorted(child.name for child in crew if child.faulty),
             "up": up,
-            "working": [child.name for child in crew if child.proven and child.pid],
+            "working": working,
         }
         if status == self._told:
             return False
@@ -53,7 +54,7 @@ class Publisher:
         crew.core.send({"status": status})
         if not self.announced and not up:
             return False
-        self._write(pids, status["working"], image, own)
+        self._write(pids, working, image, own)
         first, self.announced = not self.announced, True
         return first
 
