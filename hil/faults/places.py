@@ -95,3 +95,31 @@ class SignalPlace(Place):
 
     def __str__(self) -> str:
         return f"{self.signal} to the {self.process}"
+
+
+class StoragePlace(Place):
+    """What happens to a file that is kept.
+
+    `flip`: a bit at rest. `torn`: the file ends at `offset`, as a write that a power cut ended; `zeroed`: from `offset`
+    on it is zeros, as a file system leaves blocks that it had only promised. `lost`: it is gone. `unreadable`: reading
+    it fails (EIO). `read-error`, `full`: while it lasts, `process` fails to read it (EIO), or to write to it (ENOSPC);
+    `file` "all" means any file of the data directory. Offsets count modulo the file's length.
+    """
+
+    file: str
+    kind: Literal["flip", "torn", "zeroed", "lost", "unreadable", "read-error", "full"] = "flip"
+    offset: Count = 0
+    bit: Annotated[int, Field(ge=0, lt=8)] = 0
+    process: str = ""
+
+    def __str__(self) -> str:
+        where = {
+            "flip": f"byte {self.offset}, bit {self.bit} of",
+            "torn": f"from byte {self.offset} on nothing is left of",
+            "zeroed": f"from byte {self.offset} on zeros in",
+            "lost": "the loss of",
+            "unreadable": "an unreadable",
+            "read-error": f"{self.process}'s reading of",
+            "full": f"{self.process}'s writing to",
+        }[self.kind]
+        return f"{where} {self.file}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,6 +16,8 @@ from hil.errors import FaultError
 
 # linux/ptrace.h, linux/elf.h
 _DETACH, _GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT = 17, 0x4204, 0x4205, 0x4206, 0x4207
+_GET_SYSCALL_INFO: Final = 0x420E
+_INFO_BYTES: Final = 88  # struct ptrace_syscall_info
 NT_PRSTATUS: Final = 1
 NT_PRFPREG: Final = 2
 _WALL: Final = 0x40000000
@@ -44,11 +47,12 @@ def ptrace(request: int, tid: int, address: int, data: int) -> int:
 class Stopped:
     """A thread that is stopped at whatever it was doing, as a context manager; afterwards it goes on."""
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, options: int = 0) -> None:
         self.tid = tid
+        self._options = options
 
     def __enter__(self) -> Self:
-        ptrace(_SEIZE, self.tid, 0, 0)
+        ptrace(_SEIZE, self.tid, 0, self._options)
         try:
             ptrace(_INTERRUPT, self.tid, 0, 0)
             wait_stop(self.tid)
@@ -74,6 +78,12 @@ class Stopped:
         buffer = ctypes.create_string_buffer(bytes(values), len(values))
         vector = _Iovec(ctypes.addressof(buffer), len(values))
         ptrace(_SETREGSET, self.tid, regset, ctypes.addressof(vector))
+
+    def call_info(self) -> tuple[int, int, int]:
+        """At a stop for a system call: 1 (entry) or 2 (exit), and at entry the call's number and first argument."""
+        info = ctypes.create_string_buffer(_INFO_BYTES)
+        ptrace(_GET_SYSCALL_INFO, self.tid, _INFO_BYTES, ctypes.addressof(info))
+        return info.raw[0], *struct.unpack_from("<QQ", info.raw, 24)
 
     def _detach(self) -> None:
         _libc.ptrace(_DETACH, self.tid, 0, 0)  # fails only where there is nothing left to let go

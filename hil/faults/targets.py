@@ -47,6 +47,7 @@ _SHIPPED: Final = {
     "kv": "hil.faults.kv:KV",
     "process": "hil.faults.process_memory:PROCESS",
     "registers": "hil.faults.registers:REGISTERS",
+    "storage": "hil.faults.storage:STORAGE",
     "weights": "hil.faults.weights:WEIGHTS",
     "codes": "hil.faults.weights:CODES",
     "parity": "hil.faults.weights:PARITY",

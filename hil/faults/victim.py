@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from flight.integrity.settings import GuardSettings
+from flight.integrity.settings import GuardSettings, manifest_for
 from hil.errors import FaultError
 from hil.faults.subject import Subject
+from hil.files import read_json
 
+FILES = ("model", "manifest", "journal", "wal", "codes", "draft", "state", "key")
+"""Files that flight keeps, by name (`Victim.of_flight`)."""
 PROCESSES = ("supervisor", "core", "engine", "verifier", "scrubber", "ground", "link")
 
 
@@ -34,6 +37,43 @@ class Victim:
     def of_guard(cls, subject: Subject, guard: GuardSettings, pids: dict[str, int] | None = None) -> Self:
         """The victim of the fast lane: an image with its guard, and the processes over it."""
         return cls(subject, guard.image, guard.parity, guard.codes, pids=pids or {})
+
+    @classmethod
+    def of_flight(cls, data: Path, *, ground: int = 0, link: int = 0) -> Self:
+        """The flight process of a data directory, as its `ready.json` tells; pids of ground and link if known.
+
+        Raises `FaultError` where none runs, or where it was not started with `--allow-faults`.
+        """
+        ready = read_json(data / "ready.json")
+        if ready is None:
+            raise FaultError(f"No flight process is up in {data}: there is no ready.json.")
+        if not ready.get("faults"):
+            raise FaultError(f"The flight process of {data} takes no faults: start it with --allow-faults.")
+        model = Path(ready["model"])
+        image = Path(ready["image"]) if ready.get("image") else None
+        guard = GuardSettings.of(model, image, data) if image is not None else None
+        pids = {name: int(ready.get(f"{name}_pid") or 0) for name in PROCESSES if ready.get(f"{name}_pid")}
+        pids |= {"supervisor": int(ready["pid"])}
+        pids |= {name: pid for name, pid in (("ground", ground), ("link", link)) if pid}
+        journal = data / "journal.sqlite"
+        files = {
+            "model": model,
+            "manifest": manifest_for(model, data),
+            "journal": journal,
+            "wal": journal.with_name("journal.sqlite-wal"),
+            "draft": data / "draft.bin",
+            "state": data / "supervisor.json",
+            "key": data / "receipt.key",
+        }
+        parity, codes = (guard.parity, guard.codes) if guard is not None else (None, None)
+        files |= {"codes": codes} if codes is not None else {}
+        return cls(Subject(model), image, parity, codes, data, pids, files)
+
+    def file(self, name: str) -> Path:
+        """A file of storage. Raises `FaultError` where there is none."""
+        if name not in self.files:
+            raise FaultError(f"There is no file {name!r} here; there are {', '.join(sorted(self.files)) or 'none'}.")
+        return self.files[name]
 
     def need(self, name: str) -> Path:
         """The file of one kind. Raises `FaultError` where there is none."""

@@ -1,0 +1,134 @@
+"""A fault is a value: drawn by a seed, read as a sentence, stored as JSON, and the same bits again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hil.errors import FaultError
+from hil.faults import Fault, Instant, Subject, Victim, draw, inject, target_of
+from hil.faults.targets import target_names
+from models import cadet_path
+
+ANSWERED = Subject(cadet_path(), prompt=(5, 6, 7, 8), tokens=tuple(range(40)), text="a text", seconds=0.5)
+
+
+@given(
+    st.sampled_from(target_names()), st.integers(0, 2**32), st.sampled_from(["now", "token", "token..done", "final"])
+)
+@settings(max_examples=120, deadline=None)
+def test_a_fault_of_any_target_survives_json_and_is_drawn_again_by_its_seed(target: str, seed: int, at: str) -> None:
+    fault = draw(target, ANSWERED, seed=seed, at=at)
+    assert Fault.from_json(fault.to_json()) == fault
+    assert draw(target, ANSWERED, seed=seed, at=at) == fault
+    assert fault.target in str(fault)
+    assert str(fault.place) in str(fault)
+
+
+@pytest.mark.parametrize("model", ["single", "multi", "upset", "two", "page", "row", "stuck", "poisson:rate=1e-6"])
+def test_weights_are_changed_as_told_the_same_by_its_json_and_undone(
+    model: str, image: Path, bare_subject: Subject
+) -> None:
+    right = image.read_bytes()
+    fault = draw("weights", bare_subject, seed=11, model=model)
+    first = inject(fault, Victim(bare_subject, image=image))
+    damaged = image.read_bytes()
+    told = {change.offset: (change.before, change.after) for change in first.changed}
+    found = {n: (a, b) for n, (a, b) in enumerate(zip(right, damaged, strict=True)) if a != b}
+    assert told == found
+    first.undo()
+    assert image.read_bytes() == right
+    again = inject(Fault.from_json(fault.to_json()), Victim(bare_subject, image=image))
+    assert again.changed == first.changed
+    assert image.read_bytes() == damaged or model == "stuck"
+    again.undo()
+    assert image.read_bytes() == right
+
+
+@pytest.mark.parametrize(
+    ("where", "label", "value"),
+    [
+        ({"roles": ["scale"]}, "role", "scale"),
+        ({"fields": "qs"}, "field", "qs"),
+        ({"types": ["F32"]}, "type", "F32"),
+        ({"tensors": ["blk.*.ffn_up.weight"]}, "kind", "ffn_up"),
+        ({"layers": [2]}, "layer", "2"),
+        ({"roles": ["scale"], "bits": [14]}, "bit", "14"),
+    ],
+)
+def test_weights_are_chosen_by_what_they_are(
+    where: dict[str, Any], label: str, value: str, image: Path, bare_subject: Subject
+) -> None:
+    for seed in range(20):
+        made = inject(draw("weights", bare_subject, seed=seed, where=where), Victim(bare_subject, image=image))
+        assert made.labels[label] == value
+        assert len(made.flips) == 1
+        assert made.changed[0].what == str(made.fault.place)
+
+
+def test_uniform_weights_are_uniform(bare_subject: Subject) -> None:
+    """Each tenth of the file gets its tenth of 3,000 flips, to five standard errors."""
+    size = bare_subject.info.file_bytes
+    counts = [0] * 10
+    for seed in range(3000):
+        place = draw("weights", bare_subject, seed=seed).to_dict()["place"]
+        counts[place["offset"] * 10 // size] += 1
+    assert all(abs(count - 300) < 5 * 17 for count in counts)
+
+
+def test_a_repair_is_not_undone(image: Path, bare_subject: Subject) -> None:
+    right = image.read_bytes()
+    made = inject(draw("weights", bare_subject, seed=1), Victim(bare_subject, image=image))
+    image.write_bytes(right)
+    made.undo()
+    assert image.read_bytes() == right
+
+
+def test_a_stuck_bit_comes_back_until_it_is_taken_away(image: Path, bare_subject: Subject) -> None:
+    right = image.read_bytes()
+    for value in (0, 1):
+        fault = draw("weights", bare_subject, seed=5, model=f"stuck:value={value}")
+        made = inject(fault, Victim(bare_subject, image=image))
+        if made.changed:
+            break
+    offset, after = made.changed[0].offset, made.changed[0].after
+    with image.open("r+b") as file:
+        file.seek(offset)
+        file.write(right[offset : offset + 1])
+    deadline = 2000
+    while image.read_bytes()[offset] != after:
+        deadline -= 1
+        assert deadline, "the bit stays repaired"
+    made.undo()
+    assert image.read_bytes() == right
+
+
+@pytest.mark.parametrize("target", ["codes", "parity"])
+def test_what_guards_the_image_is_damaged_in_its_file(target: str, tmp_path: Path, bare_subject: Subject) -> None:
+    path = tmp_path / target
+    path.write_bytes(bytes(5000))
+    victim = Victim(bare_subject, **{target: path})
+    made = inject(draw(target, bare_subject, seed=3, model="two"), victim)
+    assert sum(byte.bit_count() for byte in path.read_bytes()) == 2 == len(made.flips)
+    made.undo()
+    assert path.read_bytes() == bytes(5000)
+    with pytest.raises(FaultError, match=f"no {target} to damage"):
+        inject(made.fault, Victim(bare_subject))
+
+
+def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> None:
+    for text in ("", "[1]", '{"target": "weights"}', '{"target": "weights", "place": {"offset": -1}}', '{"x": 1}'):
+        with pytest.raises(FaultError, match="This is no fault"):
+            Fault.from_json(text)
+    with pytest.raises(FaultError, match="no target 'moon'; there are"):
+        target_of("moon")
+    with pytest.raises(FaultError, match="no instant 'noon'"):
+        Instant("noon")
+    with pytest.raises(FaultError, match="not chosen by 'colour'"):
+        draw("weights", bare_subject, seed=1, where={"colour": "red"})
+    with pytest.raises(FaultError, match="Nothing in cadet"):
+        draw("weights", bare_subject, seed=1, where={"tensors": ["none"]})
