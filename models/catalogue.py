@@ -1,7 +1,7 @@
 """The catalogue: which models there are by name, and where each one comes from."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +27,14 @@ class Entry:
     def embedded_path(self) -> Path | None:
         """Return the file of an embedded model, else None."""
         return PACKAGE / self.embedded if self.embedded else None
+
+    def in_type(self, kind: str) -> "Entry":
+        """Return the same model in another quantization, by the name that its repository gives such a file."""
+        if not kind or kind.upper() == self.quantization:
+            return self
+        if not self.repository:
+            raise ModelsError(f"{self.name} comes in {self.quantization} only; `quantize` makes others of an F16 file.")
+        return replace(self, quantization=kind.upper(), file=self.file.replace(self.quantization, kind.upper()))
 
 
 @cache

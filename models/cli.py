@@ -33,6 +33,10 @@ def sentences() -> Iterator[None]:
     except ModelsError as error:
         typer.echo(f"orbitlm models: {error}", err=True)
         raise typer.Exit(1) from error
+    except ModuleNotFoundError as error:
+        needed = "install the models extra,  pip install 'orbitlm[models]'"
+        typer.echo(f"orbitlm models: This command needs {error.name}: {needed}", err=True)
+        raise typer.Exit(1) from error
 
 
 def resolve(name: str, folder: Path = DEFAULT_FOLDER) -> Path:
@@ -95,17 +99,18 @@ def info(
 def fetch(
     name: Annotated[str, typer.Argument(help="A name of the catalogue, such as qwen3-0.6b.")],
     folder: FolderOption = DEFAULT_FOLDER,
+    kind: Annotated[str, typer.Option("--type", help="Another type than the catalogue's, such as q8_0.")] = "",
 ) -> None:
     """Fetch a model from Hugging Face: resumable, SHA-256 checked against the hub's and pinned.
 
-    Example:  `orbitlm models fetch qwen3-0.6b`
+    Example:  `orbitlm models fetch qwen3-0.6b`  ·  `orbitlm models fetch qwen3-4b --type q8_0`
     """
     from models.catalogue import entry
     from models.fetch import fetch as fetch_model
     from models.show import byte_progress
 
     with sentences():
-        found = entry(name)
+        found = entry(name).in_type(kind)
         with byte_progress(found.file or found.name) as advance:
             path = fetch_model(found, folder, advance)
         typer.echo(f"{path} is here and its SHA-256 is right." if found.repository else f"{path} comes with OrbitLM.")
@@ -170,10 +175,10 @@ def random_model(
 
     Example:  `orbitlm models random qwen3-0.6b --out /tmp/random-0.6b.gguf`
     """
-    from models.random_weights import DIMS, write_random
-    from models.show import byte_progress
-
     with sentences():
+        from models.random_weights import DIMS, write_random
+        from models.show import byte_progress
+
         if name.lower() not in DIMS:
             raise ModelsError(f"There are no dimensions for {name!r}; there are {', '.join(DIMS)}.")
         with byte_progress(out.name) as advance:
@@ -247,9 +252,9 @@ def convert(
 
     Example:  `orbitlm models convert --run out/cadet --out cadet-q8_0.gguf`
     """
-    from models.convert import read_checkpoint, write_gguf
-
     with sentences():
+        from models.convert import read_checkpoint, write_gguf
+
         checkpoint = read_checkpoint(run)
         write_gguf(checkpoint, out, kind.lower())
         typer.echo(
@@ -273,7 +278,8 @@ def quantize_model(
 
     with sentences():
         made = quantize(resolve(model), out, kind.lower(), threads)
-        typer.echo(f"{out}: {made.quantization}, {made.file_bytes} bytes, {half_share(made.tensors):.2%} of the weights fp16 scales")
+        scales = f"{half_share(made.tensors):.2%} of the weights are fp16 scales"
+        typer.echo(f"{out}: {made.quantization}, {made.file_bytes} bytes, {scales}")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """The command line: what it prints, and one sentence with exit code 1 where it cannot."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,22 @@ def test_an_evaluation_is_written_as_json(tmp_path: Path) -> None:
     assert found["total"]["items"] == 7
     assert found["kind"] == "measured"
     assert len(found["families"]) == 7
+
+
+@pytest.mark.parametrize(
+    "words", [("random", "tiny", "--out", "x.gguf"), ("convert", "--run", "nowhere", "--out", "x.gguf")]
+)
+def test_without_its_library_a_command_names_what_installs_it(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flight install has no gguf package: these two need it, the others do not."""
+    for module in [
+        name
+        for name in sys.modules
+        if name in ("gguf", "models.random_weights", "models.convert", "models.gguf_writing")
+    ]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    code, text = run(*words)
+    assert code == 1
+    assert "orbitlm models: This command needs gguf: install the models extra" in text

@@ -375,3 +375,11 @@ def test_the_catalogue_names_cadet_and_four_qwens() -> None:
     assert entry("QWEN3-4B").repository == "Qwen/Qwen3-4B-GGUF"
     with pytest.raises(ModelsError, match="no model 'gpt'"):
         entry("gpt")
+
+
+def test_another_type_is_another_file_of_the_same_repository() -> None:
+    found = entry("qwen3-4b").in_type("q8_0")
+    assert (found.repository, found.file) == ("Qwen/Qwen3-4B-GGUF", "Qwen3-4B-Q8_0.gguf")
+    assert entry("qwen3-4b").in_type("q4_k_m") == entry("qwen3-4b").in_type("") == entry("qwen3-4b")
+    with pytest.raises(ModelsError, match="comes in Q8_0 only"):
+        entry("cadet").in_type("q4_0")
