@@ -2,6 +2,7 @@
 
 IntegrityError
 ├── ImageRefused     the model file cannot be read, or the image's directory is not ours
+│   └── ManifestMismatch   the model file is not the one of its manifest; chunks and tensors are in the message
 ├── RoomRefused      the model does not fit into what is free; the figures are in the message
 └── CodesRefused     page codes are missing, damaged in both copies, or of another model; or flash is not the manifest's
     └── NotPrepared  what guards the image is not in place yet: wait for the scrubber, which makes it
@@ -16,6 +17,10 @@ class IntegrityError(Exception):
 
 class ImageRefused(IntegrityError):  # noqa: N818 - named as the sentence reads
     """The image cannot be made: the message names the file and what is wrong with it."""
+
+
+class ManifestMismatch(ImageRefused):
+    """The model file is not the one of its manifest: the message names the chunks that differ and what lies there."""
 
 
 class RoomRefused(IntegrityError):  # noqa: N818

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flight.integrity.errors import ImageRefused, RoomRefused
+from flight.integrity.errors import ImageRefused, ManifestMismatch, RoomRefused
 from flight.integrity.room import check_room
+from models.errors import ModelFileError
+from models.manifest import Manifest, check
 
 _CHUNK: Final = 4 << 20
 _PREFIX: Final = "orbitlm-"
@@ -64,12 +66,19 @@ def held_bytes(data_dir: Path, shm_dir: Path | None) -> int:
 
 
 def prepare(
-    model: Path, *, data_dir: Path, shm_dir: Path | None, n_ctx: int = 0, progress: Progress | None = None
+    model: Path,
+    *,
+    data_dir: Path,
+    shm_dir: Path | None,
+    n_ctx: int = 0,
+    manifest: Manifest | None = None,
+    progress: Progress | None = None,
 ) -> RamImage:
     """Copy `model` to shared memory, or hash again and reuse what an earlier start left there.
 
-    The caller holds the lock of `data_dir`; `n_ctx` as set (0: the model's own) counts when room is measured. Raises
-    `ImageRefused` (no model, unreadable file, foreign directory) and `RoomRefused`.
+    The caller holds the lock of `data_dir`; `n_ctx` as set (0: the model's own) counts when room is measured. Without
+    a `manifest` the file is taken as it is. Raises `ImageRefused` (no model, unreadable file, foreign directory),
+    `ManifestMismatch` (the file is not the manifest's, with the tensors that differ) and `RoomRefused`.
     """
     directory = image_dir(data_dir, shm_dir)
     check_room(model, n_ctx=n_ctx, root=shared_root(shm_dir), held=held_bytes(data_dir, shm_dir))
@@ -81,12 +90,32 @@ def prepare(
             image = _reuse(source.fileno(), model, left[0], progress) if left else None
             if image is None:
                 image = _copy(source.fileno(), model, directory, size, progress)
+            if manifest is not None and image.sha256 != manifest.sha256:
+                image.path.unlink()
+                os.lseek(source.fileno(), 0, os.SEEK_SET)
+                os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # a cached page may be what was hit
+                image = _copy(source.fileno(), model, directory, size, progress)
+                if image.sha256 != manifest.sha256:
+                    image.path.unlink()
+                    raise ManifestMismatch(_difference(model, manifest))
     except OSError as error:
         raise ImageRefused(f"The model {model} cannot be copied to {directory}: {error.strerror}.") from error
     for path in directory.iterdir():
         if path != image.path and path.name != _OWNER:
-            path.unlink()
+            path.unlink()  # other models, and the parity of before: it is made anew from flash
     return image
+
+
+def _difference(model: Path, manifest: Manifest) -> str:
+    """What is wrong with the file, chunk by chunk, as a sentence with the tensors' names."""
+    try:
+        difference = check(model, manifest)
+    except ModelFileError as error:
+        return str(error)
+    if difference.same:
+        return f"{model} does not read as it is: what came from flash was not the file of its manifest twice in a row."
+    hint = " Its manifest was made on board at first boot: remove it to take the file as it is now."
+    return difference.sentence() + (hint if manifest.self_made else "")
 
 
 def release(*, data_dir: Path, shm_dir: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from flight.inference.settings import context_length
 from flight.integrity.errors import ImageRefused, RoomRefused
+from flight.integrity.pages import Pages
 from models.errors import ModelFileError
 from models.gguf_file import read_info
 from models.memory import MemoryNeed, available_memory, available_shared_memory, memory_needed
@@ -16,6 +17,9 @@ CONTEXTS: Final = 2
 
 CODES_SHARE: Final = 0.02
 """Page codes and parity as a share of the image (DESIGN §4: CRC and XXH3 twice, XOR parity 64 + 1)."""
+
+CONTEXTS: Final = 2
+"""Engine and verifier, each with buffers of its own over the one image."""
 
 
 def check_room(model: Path, *, n_ctx: int, root: Path, held: int) -> None:
@@ -34,10 +38,11 @@ def check_room(model: Path, *, n_ctx: int, root: Path, held: int) -> None:
 
 def compare(need: MemoryNeed, *, shared: int | None, memory: int | None, root: Path, held: int) -> None:
     """Raise `RoomRefused` when `need` is more than what is free (bytes; None: unknown, so nothing is refused)."""
-    if shared is not None and need.image > shared + held:
+    lies_there = need.image + Pages.of(need.image).parity.bytes
+    if shared is not None and lies_there > shared + held:
         raise RoomRefused(
-            f"The RAM image needs {_mb(need.image)} of shared memory and {_mb(shared + held)} is free in {root}: "
-            "enlarge it (in a container: --shm-size), choose a smaller model, or set model.shm_dir."
+            f"The RAM image and its parity need {_mb(lies_there)} of shared memory and {_mb(shared + held)} is free "
+            f"in {root}: enlarge it (in a container: --shm-size), choose a smaller model, or set model.shm_dir."
         )
     codes = int(need.image * CODES_SHARE)
     total = need.total + codes

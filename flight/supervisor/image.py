@@ -9,9 +9,11 @@ from pathlib import Path
 from flight.errors import ModelUnfit, NoRoom
 from flight.inference.settings import EngineSettings
 from flight.integrity import IntegrityError, RamImage, RoomRefused, prepare, release, sweep
-from flight.integrity.settings import GuardSettings, ScrubberSettings
+from flight.integrity.settings import GuardSettings, ScrubberSettings, manifest_for
 from flight.settings import FlightSettings
 from flight.supervisor.premises import in_use
+from models.errors import ModelFileError
+from models.manifest import load
 
 LOG = logging.getLogger("flight.supervisor")
 
@@ -41,14 +43,19 @@ class Image:
         """Copy `model`, or check what is left from before. Raises `ModelUnfit` with a sentence."""
         if not model.exists():
             raise ModelUnfit(f"There is no model file {model}: name a GGUF file with --model.")
+        data = self._settings.data_dir
         try:
+            path = manifest_for(model, data)
             self._image = prepare(
                 model,
-                data_dir=self._settings.data_dir,
+                data_dir=data,
                 shm_dir=self._shm,
                 n_ctx=self._settings.model.n_ctx,
+                manifest=load(path) if path.exists() else None,  # the scrubber makes it at first boot
                 progress=progress,
             )
+        except ModelFileError as error:
+            raise ModelUnfit(str(error)) from error
         except RoomRefused as error:
             raise NoRoom(str(error)) from error
         except IntegrityError as error:

@@ -333,7 +333,8 @@ class Supervisor:
         self._watchdog.notify("READY=1")
         host, port = self._link_address
         with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
-            self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}, data {self._data}")
+            slot = "" if self._state.slot == state.FIRST else f", model slot {self._state.slot}"
+            self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}{slot}, data {self._data}")
 
     def _event(self, name: str, args: dict[str, Any]) -> None:
         LOG.info("event %s %s", name, args)

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from flight.integrity import ImageRefused, RoomRefused, prepare, release, sweep
+from flight.integrity.errors import ManifestMismatch
 from flight.integrity.image import image_dir, shared_root
+from models.manifest import make
+from tests.flight.integrity.protection import flip
 
 
 @pytest.fixture
@@ -212,3 +215,37 @@ def test_the_owner_is_written_down(model: Path, data: Path, shm: Path) -> None:
     """The sweep of another start reads it."""
     prepare(model, data_dir=data, shm_dir=shm)
     assert json.loads((image_dir(data, shm) / "owner.json").read_text()) == {"data": str(data)}
+
+
+class TestManifest:
+    """The file on flash is copied only when it is the one of its manifest."""
+
+    def test_the_right_file_is_taken(self, model: Path, data: Path, shm: Path) -> None:
+        manifest = make(model)
+        image = prepare(model, data_dir=data, shm_dir=shm, manifest=manifest)
+        assert image.sha256 == manifest.sha256
+
+    def test_a_flipped_bit_is_refused_with_the_tensors_name(self, model: Path, data: Path, shm: Path) -> None:
+        """And nothing of it stays in shared memory."""
+        manifest = make(model)
+        tensor = manifest.tensors[0]
+        flip(model, tensor.offset + 100)
+        with pytest.raises(ManifestMismatch, match=r"chunk \d+ differs; .*token_embd\.weight"):
+            prepare(model, data_dir=data, shm_dir=shm, manifest=manifest)
+        assert not list(image_dir(data, shm).glob("*.gguf"))
+
+    def test_a_self_made_manifest_says_how_to_take_another_file(self, model: Path, data: Path, shm: Path) -> None:
+        """Whoever puts another model in the same place is told what to remove."""
+        manifest = make(model, self_made=True)
+        flip(model, manifest.tensors[0].offset)
+        with pytest.raises(ManifestMismatch, match="remove it to take the file as it is now"):
+            prepare(model, data_dir=data, shm_dir=shm, manifest=manifest)
+
+    def test_a_damaged_image_left_from_before_is_copied_again(self, model: Path, data: Path, shm: Path) -> None:
+        """Flash is right, memory is not: the image is made again and passes."""
+        manifest = make(model)
+        first = prepare(model, data_dir=data, shm_dir=shm, manifest=manifest)
+        flip(first.path, 12_345)
+        again = prepare(model, data_dir=data, shm_dir=shm, manifest=manifest)
+        assert not again.reused
+        assert again.path.read_bytes() == model.read_bytes()
