@@ -335,6 +335,7 @@ def test_a_killed_fetch_goes_on_from_where_it_was(large: Hub, tmp_path: Path) ->
     assert "its SHA-256 is right" in output.replace("\n", " ")
     assert large.ranges[-1] == f"bytes={20 << 20}-"
     assert (tmp_path / name).read_bytes() == large.content
+    assert {path.rpartition("/")[2] for _, path, _ in large.asked} == {name, "storage"}, "only the file is asked for"
 
 
 @pytest.mark.slow

@@ -71,6 +71,17 @@ def test_a_torn_source_an_unknown_type_and_a_bad_place_leave_nothing(source: Pat
     assert list(tmp_path.iterdir()) == [torn]
 
 
+def test_what_llama_cpp_gives_up_half_way_is_taken_away(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses to quantize twice after having begun the file; our own check, which comes before, is off here."""
+    quantize(source, tmp_path / "q8.gguf", "q8_0")
+    monkeypatch.setattr("models.quantize._SOURCES", {"F32", "Q8_0"})
+    with pytest.raises(ModelFileError, match=r"llama\.cpp cannot make q4_0"):
+        quantize(tmp_path / "q8.gguf", tmp_path / "q4.gguf", "q4_0")
+    assert [path.name for path in tmp_path.iterdir()] == ["q8.gguf"]
+
+
 def test_shares_are_counted_by_tensor_where_types_are_mixed(source: Path, tmp_path: Path) -> None:
     """Q4_K_M holds Q6_K tensors too: bytes of fp16 scales over bytes of tensors, by hand."""
     info = quantize(source, tmp_path / "out.gguf", "q4_k_m")
