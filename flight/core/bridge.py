@@ -45,6 +45,11 @@ class Bridge:
         self.outgoing.append({"do": do, "n": self._number})
         return False
 
+    def wish(self, do: str, **said: str) -> None:
+        """Ask the supervisor for something of our own accord."""
+        self._number += 1
+        self.outgoing.append({"do": do, "n": self._number, **said})
+
     def message(self, message: Mapping[str, Any], now: Moment) -> None:
         """Take a message of the supervisor."""
         if "status" in message:

@@ -49,5 +49,14 @@ def intact(query: Query) -> bool:
     return query.messages is not None and hashlib.sha256(query.messages).digest() == query.messages_sha256
 
 
+def asks_for(query: Query) -> bool:
+    """Whether the frozen messages end in the question and the scene that the journal has beside them."""
+    if query.messages is None:
+        return False
+    scene = bytes(query.scene).decode("utf-8") if query.scene is not None else None
+    wanted = {"role": "user", "content": user_message(scene, bytes(query.args["question"]).decode("utf-8"))}
+    return thaw(query.messages)[-1] == wanted
+
+
 def _dump(messages: Sequence[dict[str, str]]) -> bytes:
     return json.dumps(messages, ensure_ascii=True, separators=(",", ":")).encode("ascii")

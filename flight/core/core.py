@@ -14,6 +14,7 @@ from flight.core.desk import Desk
 from flight.core.housekeeping import Housekeeping
 from flight.core.moment import Moment
 from flight.core.port import Peer
+from flight.core.protection import Protection
 from flight.core.reporter import Reporter
 from flight.core.runner import Runner
 from flight.core.scenes import Scene, SceneFolder
@@ -22,9 +23,11 @@ from flight.core.status import Status
 from flight.health.gate import ThermalGate
 from flight.health.limits import LimitMonitor
 from flight.inference.protocol import parse_indication
+from flight.integrity.protocol import parse_indication as parse_scrubber
 from flight.settings import FlightSettings, is_loopback, split_address
 from flight.store.draft import DraftFile
 from flight.store.journal import Journal
+from flight.verifier.protocol import parse_indication as parse_gate_indication
 from spacelink import DICTIONARY, Command
 from spacelink.crc import extension_loaded
 from spacelink.downlink import DownlinkSender
@@ -59,6 +62,9 @@ class Core:
         self.runner = Runner(settings, journal, self.reporter, scenes, draft, self._live_scene, self._signer)
         self.desk = Desk(settings.core, journal, self.reporter, scenes, self.runner)
         self.bridge = Bridge(self.reporter, self._asked, self._heard)
+        custody = self.runner.custody
+        self.protection = Protection(settings.integrity, self.reporter, custody, self.bridge.wish, self.runner.suspect)
+        self.runner.on_finding = self.protection.found
         handlers = {
             "core.ping": self._ping,
             "core.noop": self._noop,
@@ -66,12 +72,18 @@ class Core:
             "health.request": self._housekeeping_now,
             **self.desk.handlers(),
             **self.bridge.handlers(),
+            **self.protection.handlers(),
         }
         runner = self.runner
-        self.peers = {"engine": Peer(parse_indication, runner.indication, runner.engine_lost, runner.requests)}
+        gate = Peer(parse_gate_indication, runner.verifier_indication, runner.verifier_lost, runner.gate.requests)
+        self.peers = {
+            "engine": Peer(parse_indication, runner.indication, runner.engine_lost, runner.requests),
+            "verifier": gate,
+            "scrubber": Peer(parse_scrubber, self.protection.heard, self.protection.lost, self.protection.requests),
+        }
         """Who decides about each kind of worker."""
         self.commander = Commander(self.uplink, self.reporter, handlers)
-        self.housekeeping = Housekeeping(settings, journal, self.reporter, self.commander, self.runner)
+        self.housekeeping = Housekeeping(settings, journal, self.reporter, self.commander, self.runner, self.protection)
         self._limits = LimitMonitor(settings.health.persistence)
         self._gate = ThermalGate(settings.health.pause_cpu_degc, settings.health.resume_cpu_degc)
 
@@ -84,6 +96,7 @@ class Core:
         if not is_loopback(split_address(self._settings.link.bind, "link.bind")[0]):
             self.reporter.event("core.unauthenticated_link", {"address": self._settings.link.bind}, now)
         self._signer.start(self.reporter, now)
+        self._tell_damage(now)
         found = self.runner.recover()
         if found:
             self.reporter.event("core.journal_recovered", {"queries": found}, now)
@@ -108,7 +121,10 @@ class Core:
     def pump(self, now: Moment) -> None:
         """Let the queries go on."""
         self._moment = now
+        self._tell_damage(now)
         self.runner.pump(now)
+        for wish in self.runner.take_wishes():
+            self.bridge.wish(wish)
 
     def report_housekeeping(self, now: Moment) -> None:
         """The periodic report."""
@@ -145,6 +161,21 @@ class Core:
         self.reporter.report("health.housekeeping", self.housekeeping.values(now), now)
         return True
 
+    # ---- the journal ---------------------------------------------------------------------------
+
+    def _tell_damage(self, now: Moment) -> None:
+        """What the journal met and mended since the last turn, and the queries that it could not save."""
+        found = self._journal.take_findings()
+        for file, queries in found.restored.items():
+            self.reporter.event("store.journal_restored", {"file": file, "queries": queries}, now)
+        for file, rows in found.mended.items():
+            self.reporter.event("store.rows_mended", {"file": file, "rows": rows}, now)
+        if found.alone:
+            self.reporter.event("store.journal_alone", {"detail": found.alone.removesuffix(".")}, now)
+        for query in found.lost:
+            self.reporter.event("store.query_damaged", {"query_id": query.id}, now)
+            self.runner.lost(query, now)
+
     # ---- what others tell --------------------------------------------------------------------
 
     def _asked(self, do: str) -> None:
@@ -154,6 +185,7 @@ class Core:
 
     def _heard(self, status: Status) -> None:
         self.housekeeping.status = status
+        self.protection.status(status)
         self.runner.safe = status.mode == "safe"
 
     def _live_scene(self) -> Scene:

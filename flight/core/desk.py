@@ -53,7 +53,7 @@ class Desk:
         known = self._journal.find(args["query_id"])
         before = known.digest if known else self._journal.tombstone(args["query_id"])
         if before is not None:
-            if before != digest:
+            if before and before != digest:  # of a query that was lost nothing is left to compare with
                 raise Refused("id_conflict", "the id is in use with other content")
             accept()
             return False
@@ -95,6 +95,8 @@ class Desk:
     def resend(self, command: Command, now: Moment, accept: Accept) -> bool:
         """Send segments again; of a query that runs, those that are full."""
         query = self._find(command)
+        if query.is_lost:
+            raise Refused(q.DAMAGED, "its text is damaged in every copy")
         if query.state == q.RELEASED and query.answer is None:
             raise Refused("released")
         accept()

@@ -7,6 +7,7 @@ from typing import Any
 
 from flight.core.commander import Commander
 from flight.core.moment import Moment
+from flight.core.protection import Protection
 from flight.core.reporter import Reporter
 from flight.core.runner import Runner
 from flight.core.scenes import HOUSEKEEPING, Scene, check
@@ -21,7 +22,13 @@ class Housekeeping:
     """Collects the channels of the dictionary; what no source on this board gives is None."""
 
     def __init__(
-        self, settings: FlightSettings, journal: Journal, reporter: Reporter, commander: Commander, runner: Runner
+        self,
+        settings: FlightSettings,
+        journal: Journal,
+        reporter: Reporter,
+        commander: Commander,
+        runner: Runner,
+        protection: Protection,
     ) -> None:
         self._speed = settings.clock.speed
         self._insecure = not is_loopback(split_address(settings.link.bind, "link.bind")[0])
@@ -29,6 +36,7 @@ class Housekeeping:
         self._reporter = reporter
         self._commander = commander
         self._runner = runner
+        self._protection = protection
         self.sensors: Mapping[str, float | None] = {}
         self.status = Status()
         self.frames_sent = 0
@@ -38,6 +46,7 @@ class Housekeeping:
         link, counts, facts = self._commander.link_counters(), self._journal.counters, self._runner.facts
         values: dict[str, Any] = dict.fromkeys(DICTIONARY.channels)
         values.update(self.sensors)
+        values.update(self._protection.values(now))
         values.update(
             RSS_B=int(self.sensors.get("RSS_B") or 0),
             UP_H=(now.monotonic - self.status.since) * self._speed / 3600 if self.status.since else None,
@@ -48,6 +57,8 @@ class Housekeeping:
             BOOT=self.status.boot,
             ENG_R=self.status.lost.get("engine", 0),
             COR_R=self.status.lost.get("core", 0),
+            VER_R=self.status.lost.get("verifier", 0),
+            SCR_R=self.status.lost.get("scrubber", 0),
             RST_L=sum(self.status.resets.values()),
             MODE=self.status.mode,
             Q_ACC=counts["accepted"],

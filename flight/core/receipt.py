@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -29,24 +30,63 @@ class Figures:
     stop: str = "none"
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What stands behind the text: the gate's word and how it came about, and what was found in the image meanwhile.
+
+    The names are those of the receipt's fields in the dictionary.
+    """
+
+    assurance: str = "none"
+    verdict: str = "unchecked"
+    verdict_reason: str = "none"
+    gate: str = "none"
+    rounds: int = 0
+    reruns: int = 0
+    least_margin: float | None = None
+    near_ties: int = 0
+    check_ms: int = 0
+    engine_restarts: int = 0
+    verifier_restarts: int = 0
+    manifest_sha256: bytes = NO_HASH
+    manifest_self_made: bool = False
+    page_passes: int = 0
+    pass_age_ms: int = 0xFFFFFFFF
+    found: int = 0
+    repaired_bit: int = 0
+    repaired_parity: int = 0
+    repaired_flash: int = 0
+    repaired_copy: int = 0
+    unrepaired: int = 0
+    gpu_layers: int = 0
+    outside_bytes: int = 0
+    faults_allowed: bool = False
+
+
 def receipt(
-    query: Query, state: str, reason: str, figures: Figures, facts: ModelFacts | None, queued_ms: int
+    query: Query,
+    state: str,
+    reason: str,
+    figures: Figures,
+    facts: ModelFacts | None,
+    queued_ms: int,
+    proof: Proof = Proof(),
 ) -> dict[str, Any]:
     """The arguments of `inference.receipt` for a query whose texts are in place, but for what `Signer.seal` adds.
 
-    The verdict is `unchecked`: no release gate ran. Energy is unknown, and no command is authenticated.
+    Energy is unknown, which is not zero, and no command is authenticated.
     """
     answer, thinking, scene = query.answer or b"", query.thinking or b"", query.scene
     return {
+        **dataclasses.asdict(proof),
         "query_id": query.id,
         "outcome": OUTCOMES[state],
         "reason": reason or "none",
-        "verdict": "unchecked",
         "stop": figures.stop,
         "attempt": min(query.attempt, 255),
         "restarts": min(query.restarts, 65535),
-        "question_sha256": hashlib.sha256(query.args["question"]).digest(),
-        "request_sha256": request_sha256(query.args),
+        "question_sha256": NO_HASH if query.is_lost else hashlib.sha256(query.args["question"]).digest(),
+        "request_sha256": NO_HASH if query.is_lost else request_sha256(query.args),
         "scene": query.args["scene"],
         "prompt_sha256": figures.prompt_sha256,
         "answer_sha256": hashlib.sha256(answer).digest(),

@@ -8,14 +8,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flight.core.conversation import thaw
+from flight.core.custody import Mark
 from flight.core.draft import Draft
 from flight.core.receipt import Figures
-from flight.inference.protocol import ChatMessage, Done, Run, Started
+from flight.core.release import UNCHECKED, Release, Released
+from flight.inference.protocol import ChatMessage, Done, ModelFacts, Run, Started
 from flight.settings import EngineSettings
 from flight.store.query import Query
 from spacelink import Segment
 
 KINDS = ("answer", "thinking")
+UNCHECKED_YET = Released(UNCHECKED)
+
+
+def request_for(query: Query, defaults: EngineSettings) -> Run:
+    """What engine and verifier are asked: read from the journal's frozen bytes, the same for every run."""
+    args = query.args
+    assert query.messages is not None
+    return Run(
+        id=f"{query.id:016x}",
+        attempt=query.attempt,
+        messages=tuple(ChatMessage.model_validate(message) for message in thaw(query.messages)),
+        thinking=args["thinking"],
+        max_tokens=args["max_tokens"] or defaults.max_tokens,
+        time_budget_s=args["time_budget_s"] or defaults.time_budget_s,
+        temperature=args["temperature"],
+        top_p=args["top_p"] or 1.0,
+        top_k=args["top_k"],
+        seed=args["seed"],
+        pace=defaults.pace_tokens_per_s,
+    )
 
 
 @dataclass
@@ -34,29 +56,24 @@ class ActiveRun:
     tokens: int = 0
     decoding_since: float | None = None
     next_progress: float = 0.0
+    release: Release | None = None
+    """Where its answer stands at the release gate; from its first start on."""
+    released: Released = UNCHECKED_YET
+    mark: Mark = field(default_factory=Mark)
+    """What was known of the image when it began."""
+    facts: ModelFacts | None = None
+    """The model that the engine had loaded when it began."""
+    suspect: bool = False
+    """Damage was found since it began, so the exact re-run decides."""
+    engine_restarts: int = 0
+    verifier_restarts: int = 0
+    waiting_since: float | None = None
+    """Since when its answer waits for a verifier to be there, monotonic."""
 
     @property
     def hex_id(self) -> str:
         """The id as the engine knows it."""
         return f"{self.query.id:016x}"
-
-    def request(self, defaults: EngineSettings) -> Run:
-        """What the engine is asked: read from the journal's frozen bytes, the same for every run."""
-        args = self.query.args
-        assert self.query.messages is not None
-        return Run(
-            id=self.hex_id,
-            attempt=self.query.attempt,
-            messages=tuple(ChatMessage.model_validate(message) for message in thaw(self.query.messages)),
-            thinking=args["thinking"],
-            max_tokens=args["max_tokens"] or defaults.max_tokens,
-            time_budget_s=args["time_budget_s"] or defaults.time_budget_s,
-            temperature=args["temperature"],
-            top_p=args["top_p"] or 1.0,
-            top_k=args["top_k"],
-            seed=args["seed"],
-            pace=defaults.pace_tokens_per_s,
-        )
 
     def begin(self) -> None:
         """The engine gets it, for the first time or again."""

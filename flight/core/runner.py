@@ -10,12 +10,15 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from flight.core.conversation import freeze, intact
+from flight.core.conversation import asks_for, freeze, intact
+from flight.core.custody import Custody
 from flight.core.draft import Draft
+from flight.core.gatekeeper import Gatekeeper
 from flight.core.moment import Moment
-from flight.core.receipt import Figures, receipt
+from flight.core.receipt import Figures, Proof, receipt
+from flight.core.release import Again, Decision, Released
 from flight.core.reporter import Reporter
-from flight.core.run import KINDS, ActiveRun
+from flight.core.run import KINDS, ActiveRun, request_for
 from flight.core.scenes import HOUSEKEEPING, Scene, SceneFolder
 from flight.core.signer import Signer
 from flight.errors import SceneRefused
@@ -32,11 +35,14 @@ from flight.inference.protocol import (
     Text,
 )
 from flight.inference.protocol import Refused as EngineRefused
+from flight.integrity.protocol import Found
 from flight.settings import FlightSettings
 from flight.store import query as q
 from flight.store.draft import DraftFile
 from flight.store.journal import Journal
 from flight.store.query import Query
+from flight.verifier.protocol import Checked, Checking
+from flight.verifier.protocol import Indication as GateIndication
 from spacelink import DICTIONARY, Segment
 
 LOG = logging.getLogger("flight.core")
@@ -66,6 +72,12 @@ class Runner:
         self.active: ActiveRun | None = None
         self.requests: list[Request] = []
         self.facts: ModelFacts | None = None
+        self.on_finding: Callable[[Found, Moment], None] = lambda _found, _now: None
+        """Told of the damage that the gate found."""
+        self.custody = Custody()
+        self.gate = Gatekeeper(settings, reporter, self.custody)
+        self._wishes: list[str] = []
+        self._since_renewal = 0
         self.safe = False
         """Safe mode: nothing is started."""
         self.held = False
@@ -91,9 +103,18 @@ class Runner:
                 self._queue.append(query)
         return len(waiting)
 
+    def take_wishes(self) -> list[str]:
+        """What the supervisor is to be asked for."""
+        wishes, self._wishes = self._wishes, []
+        return wishes
+
     def enqueue(self, query: Query) -> None:
         """A query was accepted."""
         self._queue.append(query)
+
+    def lost(self, query: Query, now: Moment) -> None:
+        """A query is damaged in every copy: say so in a receipt."""
+        self._finish(query, q.FAILED, q.DAMAGED, Figures(), now)
 
     @property
     def waiting(self) -> int:
@@ -115,16 +136,20 @@ class Runner:
             self._drop(query, q.EXPIRED, "expired", now)
         if self.active is not None and not self.active.ending and _expired(self.active.query, now):
             self._end_active(q.EXPIRED, now)
+        self._decide(self.gate.pump(now), now)
         if self.safe or self.facts is None:
             return
         if self.active is not None:
-            if not self.active.at_engine:
+            if not self.active.at_engine and not self.gate.wanted:
                 self._resume(self.active, now)
         elif self._queue and not self.held:
             self._start(self._queue.popleft(), now)
 
     def _start(self, query: Query, now: Moment) -> None:
         """Freeze what the model reads, say so, and hand it over."""
+        query = self._journal.find(query.id) or query  # proven again: it has waited in our memory
+        if query.is_lost:
+            return
         try:
             name = query.args["scene"]
             scene = self._housekeeping() if name == HOUSEKEEPING else self._scenes.load(name) if name else None
@@ -155,8 +180,9 @@ class Runner:
     def _hand_over(self, run: ActiveRun) -> None:
         self.active = run
         run.begin()
+        self.gate.begin(run, self.facts)
         self._draft_file.begin(run.query.id, run.query.attempt)
-        self.requests.append(run.request(self._settings.engine))
+        self.requests.append(request_for(run.query, self._settings.engine))
 
     # ---- the engine ------------------------------------------------------------------------
 
@@ -166,6 +192,8 @@ class Runner:
         self.requests.clear()
         excused, self.excused = self.excused, False
         run = self.active
+        if run is not None:
+            run.engine_restarts += 1
         if run is None or not run.at_engine:
             return
         excused, run.after_fault = excused or run.after_fault, False
@@ -236,8 +264,59 @@ class Runner:
         if message.decode_ms > 0 and message.tokens > 1:
             self.tokens_per_s = 1000.0 * message.tokens / message.decode_ms
         self.tokens += message.tokens
-        cancelled = message.stop == "cancelled"
-        self._finish_active((run.ending or q.CANCELLED) if cancelled else q.DONE, now)
+        run.at_engine = False
+        if message.stop == "cancelled":
+            self._finish_active(run.ending or q.CANCELLED, now)
+            return
+        query = self._journal.find(run.query.id)  # what was asked is read again: our memory is no witness
+        if query is None or not intact(query) or not asks_for(query):
+            self._finish_active(q.FAILED, now, reason="state_damaged")
+            return
+        run.step = "checking"
+        decision = self.gate.made(run, request_for(query, self._settings.engine), message, now)
+        if not isinstance(decision, Released):
+            self._reporter.step(run.query.request_id, "checking", now)
+        self._decide(decision, now)
+
+    # ---- the verifier ----------------------------------------------------------------------
+
+    def verifier_indication(self, message: GateIndication, now: Moment) -> None:
+        """Take a message of the verifier."""
+        if isinstance(message, Checking) and self.active is not None and message.id == self.active.hex_id:
+            self._progress(self.active, message.done, message.total, None, now)
+        if isinstance(message, Checked):
+            for found in message.findings:
+                self.on_finding(found, now)
+        self._decide(self.gate.indication(message, now), now)
+
+    def verifier_lost(self, now: Moment) -> None:
+        """The verifier is gone; what it was at, the next one is asked."""
+        self._decide(self.gate.lost(now), now)
+
+    def suspect(self) -> None:
+        """Damage was found, by whomever: the answer that is being made needs the exact re-run."""
+        if self.active is not None:
+            self.active.suspect = True
+
+    def _decide(self, decision: Decision | None, now: Moment) -> None:
+        """Do what became of the answer at the gate."""
+        if isinstance(decision, Released):
+            self._finish_active(q.DONE, now)
+        elif isinstance(decision, Again):
+            run = self.active
+            assert run is not None
+            run.query = self._journal.interrupted(run.query, failures=run.query.failures)
+            self._renew()
+
+    def _renew(self) -> None:
+        """Engine and verifier start anew; until the engine has, nothing is handed over."""
+        self.excused = self.facts is not None
+        self.facts = None
+        self.gate.facts = None
+        self._since_renewal = 0
+        self._wishes.append("renew")
+
+    # ---- faults and ends -------------------------------------------------------------------
 
     def _failed(self, run: ActiveRun, message: Failed, now: Moment) -> None:
         """A fault while it ran: try again, and after a few times say that it does not work."""
@@ -280,12 +359,20 @@ class Runner:
         if state == q.DONE and run.figures.stop == "time":
             reason = "time_budget"
         self.active = None
+        self.gate.drop(run)
         texts = {kind: draft.text for kind, draft in run.drafts.items()}
         if state != q.DONE:
             # A run that was cut off may have less than what was sent before it: keep what ground may have.
             texts = {kind: draft.longest for kind, draft in run.drafts.items()}
         last = list(run.close())
-        self._finish(run.query, state, reason, run.figures, now, texts=texts, last=last, detail=detail)
+        facts = self.facts or run.facts
+        proof = self.gate.proof(run, texts, facts, now)
+        self._finish(
+            run.query, state, reason, run.figures, now, texts=texts, last=last, detail=detail, proof=proof, facts=facts
+        )
+        self._since_renewal += state == q.DONE
+        if 0 < self._settings.integrity.renew_answers <= self._since_renewal and self.facts is not None:
+            self._renew()
 
     def _drop(self, query: Query, state: str, reason: str, now: Moment) -> None:
         """End a query that waits."""
@@ -304,6 +391,8 @@ class Runner:
         last: Iterable[tuple[str, Segment]] = (),
         started: bool = True,
         detail: str = "",
+        proof: Proof = Proof(),  # noqa: B008 - a frozen value
+        facts: ModelFacts | None = None,
     ) -> None:
         """Commit the final word, then say it."""
         if self.active is not None and self.active.query.id == query.id:
@@ -312,7 +401,8 @@ class Runner:
         query = query.with_changes(**texts)
         begun = query.started_at if query.started_at is not None else now.mission
         waited = (begun - query.accepted_at) / self._settings.clock.speed
-        word = receipt(query, state, reason, figures, self.facts, max(0, min(int(waited * 1000), 0xFFFFFFFF)))
+        queued_ms = max(0, min(int(waited * 1000), 0xFFFFFFFF))
+        word = receipt(query, state, reason, figures, facts or self.facts, queued_ms, proof)
         word = self._signer.seal(word)
         query = self._journal.finish(
             query, state, reason, now.mission, **texts, prompt_sha256=figures.prompt_sha256, receipt=word
@@ -325,6 +415,8 @@ class Runner:
             return
         if state == q.FAILED:
             self._reporter.event("inference.query_failed", {"query_id": query.id, "reason": reason}, now)
+        if query.is_lost:
+            return  # whose telecommand it was is not known any more
         say = self._reporter.failed if started else self._reporter.start_failed
         say(query.request_id, reason, detail, now)
 

@@ -19,6 +19,10 @@ class Status:
     lost: Mapping[str, int] = field(default_factory=dict)
     resets: Mapping[str, int] = field(default_factory=dict)
     pids: Mapping[str, int | None] = field(default_factory=dict)
+    slot: str = "first"
+    """The model slot in use."""
+    faulty: tuple[str, ...] = ()
+    """Children that were lost too often and are only tried on."""
 
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Status:
@@ -31,4 +35,6 @@ class Status:
             lost=message["lost"],
             resets=message["resets"],
             pids=message["pids"],
+            slot=message["slot"],
+            faulty=tuple(message["faulty"]),
         )

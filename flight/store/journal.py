@@ -1,109 +1,116 @@
-"""The journal: what has been promised. SQLite in WAL mode with synchronous FULL; core is its only writer.
+"""The journal: what has been promised, in two SQLite files with synchronous FULL; core is its only writer.
 
 A method that returns has committed durably, except `event`, which `flush` commits at the end of a turn: a query is
-where a promise is made (accepted, final), an event is not.
+where a promise is made (accepted, final), an event is not. A row is proven by its hash when it is read, and given back
+by the other file when it is not what was written; where neither has it, that query has failed, and says so.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flight.errors import JournalError
 from flight.settings import StoreSettings
 from flight.store import query as q
-from flight.store.files import move_aside
+from flight.store.mending import Findings, make_again, open_both
 from flight.store.query import Query
-from flight.store.schema import migrate
+from flight.store.row import Row, intact, lost
+from flight.store.shelf import BROKEN, Shelf, damaged
 
 LOG = logging.getLogger("flight.store")
-_COLUMNS = (
-    "id, number, state, reason, digest, request_id, args, accepted_at, expires_at, started_at, ended_at, messages, "
-    "messages_sha256, scene, prompt_sha256, answer, thinking, receipt, attempt, restarts, failures"
-)
+
+
+def copy_of(path: Path) -> Path:
+    """Where the journal's copy lies."""
+    return path.with_name(f"{path.stem}-copy{path.suffix}")
 
 
 class Journal:
-    """The open journal. `Journal.recover` is the way to open it in flight."""
+    """The open journal. `Journal.recover` opens it and says what a damaged file was renamed to."""
 
     def __init__(self, path: Path, bounds: StoreSettings | None = None) -> None:
-        """Open or create. Raises `JournalError` when the file is not a sound journal."""
+        """Open or create both files, mending what is damaged. Raises `JournalError` when that cannot be done."""
         self._bounds = bounds or StoreSettings()
         self._events_since_prune = 0
         self.lost_events = 0
         """Times that events could not be kept."""
+        self.found = Findings()
+        """Damage that was met, until `take_findings`."""
+        copy = copy_of(path) if self._bounds.copy_rows else None
+        self._main, self._copy = open_both(path, copy, self.found, checked=self._bounds.check_rows)
+        self._live: dict[int, Row] = {}
+        shelves = [shelf for shelf in (self._main, self._copy) if shelf is not None]
         self.counters: Counter[str] = Counter()
         """Queries by what became of them: accepted, done, failed, cancelled, expired, released; kept over restarts."""
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-        except sqlite3.Error as error:
-            raise JournalError(f"The journal {path} cannot be opened: {error}.") from error
-        try:
-            # FULL: in WAL mode NORMAL may lose the last commits at a power cut, and a commit here is a promise.
-            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-            (verdict,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            migrate(self._db)
-            self.counters.update(self.read_meta("counters") or {})
-            self._next = 1 + max(
-                self._scalar("SELECT MAX(number) FROM queries"), self._scalar("SELECT MAX(number) FROM tombstones")
-            )
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise JournalError(f"The journal {path} is damaged: {error}.") from error
+        for shelf in shelves:
+            self.counters |= Counter(shelf.read_meta("counters") or {})
+        self._next = 1 + max(shelf.last_number() for shelf in shelves)
+        self.found.lost = self._untold()
 
     @classmethod
     def recover(cls, path: Path, bounds: StoreSettings | None = None) -> tuple[Journal, str | None]:
-        """Open the journal; a damaged one is moved aside, whole, and a fresh one begun.
-
-        Returns (journal, name that the damaged one was given or None).
-        """
-        try:
-            return cls(path, bounds), None
-        except JournalError as error:
-            LOG.error("%s", error)
-        aside = [
-            target.name
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm")
-            if (target := move_aside(path.with_name(name), "damaged")) is not None
-        ]
-        return cls(path, bounds), aside[0] if aside else path.name
+        """Open the journal. Returns (journal, name of a damaged file that nothing could be restored from, or None)."""
+        journal = cls(path, bounds)
+        return journal, journal.found.aside
 
     def close(self) -> None:
         """Commit what waits and close."""
         self.flush()
-        self._db.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close without committing what waits: what the death of the process does."""
+        self._main.close()
+        if self._copy is not None:
+            self._copy.close()
+
+    def take_findings(self) -> Findings:
+        """Damage that was met since the last call."""
+        found, self.found = self.found, Findings()
+        return found
 
     # ---- queries ----------------------------------------------------
 
     def find(self, query_id: int) -> Query | None:
         """The query, unless it is unknown or only its tombstone is left."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM queries WHERE id = ?", (_key(query_id),)).fetchone()
-        return _query(row) if row else None
+        row = self._reading(lambda shelf: shelf.get(query_id))
+        if row is not None and self._sound(row):
+            return _query(row)
+        if row is None and self._reading(lambda shelf: shelf.tombstone(query_id)) is not None:
+            return None
+        spare = self._spare(query_id)
+        if spare is None:
+            return None if row is None else self._lose(query_id, row)
+        LOG.error("query %016x was damaged in the journal and is taken from its copy", query_id)
+        self.found.mended[self._main.path.name] += 1
+        try:
+            self._commit(lambda shelf: shelf.put(spare))
+        except BROKEN as error:
+            LOG.error("the journal cannot be mended now: %s", error)
+        return _query(spare)
 
     def tombstone(self, query_id: int) -> bytes | None:
         """The digest of a query that was released and freed."""
-        row = self._db.execute("SELECT digest FROM tombstones WHERE id = ?", (_key(query_id),)).fetchone()
-        return bytes(row[0]) if row else None
+        mark: bytes | None = self._reading(lambda shelf: shelf.tombstone(query_id))
+        if mark is None:
+            mark = self._reading_copy(lambda shelf: shelf.tombstone(query_id))
+        return mark
 
     def waiting(self) -> list[Query]:
         """Running, then queued queries, each in the order of acceptance."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM queries WHERE state IN ('running', 'queued') ORDER BY state = 'queued', number"
-        )
-        return [_query(row) for row in rows]
+        rows = self._reading(lambda shelf: shelf.ids(q.OPEN))
+        found = [one for query_id in rows if (one := self.find(query_id)) is not None and one.state in q.OPEN]
+        return sorted(found, key=lambda one: (one.state == q.QUEUED, one.number))
 
     def count(self, *states: str) -> int:
         """Queries in these states."""
-        marks = ", ".join("?" * len(states))
-        return self._scalar(f"SELECT COUNT(*) FROM queries WHERE state IN ({marks})", states)
+        number: int = self._reading(lambda shelf: shelf.count(states))
+        return number
 
     def full(self) -> bool:
         """Whether so many answers wait for their release that no further query may be accepted."""
@@ -125,21 +132,13 @@ class Journal:
             expires_at=expires_at,
         )
         try:
-            with self._promise("accepted"):
-                self._db.execute(
-                    "INSERT INTO queries (id, number, state, digest, request_id, args, accepted_at, expires_at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (_key(query.id), query.number, query.state, digest, request_id, q.dump_json(args), now, expires_at),
-                )
-        except sqlite3.Error as error:
+            if self.find(query.id) is not None:
+                raise JournalError(f"The query {query.id:016x} is in the journal already.")
+            query = self._write(query, counted="accepted")
+        except BROKEN as error:
             raise JournalError(f"The query could not be written to the journal: {error}.") from error
         self._next += 1
         return query
-
-    def reset_counters(self) -> None:
-        """Count from zero again."""
-        self.counters.clear()
-        self.write_meta("counters", {})
 
     def start(self, query: Query, messages: bytes, messages_sha256: bytes, scene: bytes | None, now: float) -> Query:
         """Freeze what the model will read: every run, also after a crash, reads this and nothing newer."""
@@ -187,112 +186,169 @@ class Journal:
     def release(self, query: Query) -> None:
         """Ground has it whole. The newest released answers stay for follow-up questions; of older ones a tombstone."""
         bounds = self._bounds
-        with self._promise("released"):
-            self._db.execute("UPDATE queries SET state = 'released' WHERE id = ?", (_key(query.id),))
-            old = "FROM queries WHERE state = 'released' ORDER BY number DESC LIMIT -1 OFFSET ?"
-            self._db.execute(
-                f"INSERT OR IGNORE INTO tombstones (id, number, digest) SELECT id, number, digest {old}",
-                (bounds.released,),
-            )
-            self._db.execute(f"DELETE FROM queries WHERE id IN (SELECT id {old})", (bounds.released,))
-            self._db.execute(
-                "DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones ORDER BY number DESC LIMIT -1 OFFSET ?)",
-                (bounds.tombstones,),
-            )
+        released = self._changed(query, {"state": q.RELEASED})
+
+        def apply(shelf: Shelf) -> None:
+            shelf.put(Row.of(released))
+            shelf.free(bounds.released, bounds.tombstones)
+
+        self._commit(apply, counted="released")
+        self._live.pop(query.id, None)
 
     # ---- events -----------------------------------------------------
 
     def event(self, name: str, args: Mapping[str, Any], now: float) -> None:
         """Keep an event; `flush` makes it durable. A full disk costs the event (`lost_events`), not the flight."""
         try:
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO events (at, name, args) VALUES (?, ?, ?)", (now, name, q.dump_json(args)))
-            self._prune_events()
-        except sqlite3.OperationalError as error:
+            self._main.add_event(now, name, q.dump_json(args))
+            self._events_since_prune += 1
+            if self._events_since_prune >= 256:
+                self._events_since_prune = 0
+                self._main.prune_events(self._bounds.events)
+        except BROKEN as error:
             self._lost_events(error)
-
-    def _prune_events(self) -> None:
-        self._events_since_prune += 1
-        if self._events_since_prune >= 256:
-            self._events_since_prune = 0
-            self._db.execute(
-                "DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ?", (self._bounds.events,)
-            )
 
     def events(self, last: int = 100) -> list[tuple[float, str, dict[str, Any]]]:
         """The newest events, oldest first: (mission time, name, args)."""
-        rows = self._db.execute("SELECT at, name, args FROM events ORDER BY number DESC LIMIT ?", (last,)).fetchall()
-        return [(at, name, q.load_json(args)) for at, name, args in reversed(rows)]
+        return [(at, name, q.load_json(args)) for at, name, args in self._main.events(last)]
 
     def flush(self) -> None:
         """Commit events that wait."""
-        if self._db.in_transaction:
+        if self._main.db.in_transaction:
             try:
-                self._db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
+                self._main.db.execute("COMMIT")
+            except BROKEN as error:
                 self._lost_events(error)
 
-    def _lost_events(self, error: sqlite3.Error) -> None:
+    def _lost_events(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
         LOG.error("events are lost: %s", error)
         self.lost_events += 1
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        if self._main.db.in_transaction:
+            self._main.db.execute("ROLLBACK")
 
     # ---- counters ---------------------------------------------------
 
+    def reset_counters(self) -> None:
+        """Count from zero again."""
+        self.counters.clear()
+        self.write_meta("counters", {})
+
     def read_meta(self, key: str) -> Any:
         """A small value kept over restarts, or None."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._reading(lambda shelf: shelf.read_meta(key))
 
     def write_meta(self, key: str, value: Any) -> None:
         """Keep a small value, durably."""
-        with self._promise():
-            self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, json.dumps(value)))
+        self._commit(lambda shelf: shelf.write_meta(key, value))
 
     # ---- inside -----------------------------------------------------
 
-    @contextlib.contextmanager
-    def _promise(self, counted: str = "") -> Iterator[None]:
-        """A transaction that is durable when it is left; events that wait go with it, and one more of `counted`."""
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            if counted:
-                counters = self.counters + Counter({counted: 1})
-                self._db.execute(
-                    "INSERT OR REPLACE INTO meta (key, value) VALUES ('counters', ?)", (json.dumps(counters),)
-                )
-            self._db.execute("COMMIT")
-            if counted:
-                self.counters[counted] += 1
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
     def _change(self, query: Query, **changes: Any) -> Query:
-        values = dict(changes)
-        if values.get("receipt") is not None:
-            values["receipt"] = q.dump_json(values["receipt"])
-        assignments = ", ".join(f"{name} = ?" for name in values)
-        with self._promise(changes["state"] if changes.get("state") in q.FINAL else ""):
-            self._db.execute(f"UPDATE queries SET {assignments} WHERE id = ?", (*values.values(), _key(query.id)))
-        return query.with_changes(**changes)
+        counted = changes["state"] if changes.get("state") in q.FINAL else ""
+        return self._write(self._changed(query, changes), counted=counted)
 
-    def _scalar(self, sql: str, values: tuple[Any, ...] = ()) -> int:
-        return int(self._db.execute(sql, values).fetchone()[0] or 0)
+    def _changed(self, query: Query, changes: Mapping[str, Any]) -> Query:
+        """The query with changes; one that was hit in our memory since it was written is read again first."""
+        if self._bounds.check_rows and not intact(query):
+            LOG.error("query %016x was damaged in memory and is read again", query.id)
+            self.found.mended["memory"] += 1
+            query = self.find(query.id) or query
+        return query.with_changes(**changes, revision=query.revision + 1)
+
+    def _write(self, query: Query, *, counted: str = "") -> Query:
+        row = Row.of(query)
+        self._commit(lambda shelf: shelf.put(row), counted=counted)
+        if query.state in q.OPEN:
+            self._live[query.id] = row
+        else:
+            self._live.pop(query.id, None)
+        return _query(row)
+
+    def _commit(self, apply: Callable[[Shelf], None], *, counted: str = "") -> None:
+        """A durable change of both files, and one more of `counted`; events that wait go with it."""
+        counters = self.counters + Counter({counted: 1}) if counted else None
+
+        def whole(shelf: Shelf) -> None:
+            with shelf.transaction():
+                apply(shelf)
+                if counters is not None:
+                    shelf.write_meta("counters", counters)
+
+        try:
+            whole(self._main)
+        except BROKEN as error:
+            self._heal(error)
+            whole(self._main)
+        if counted:
+            self.counters[counted] += 1
+        if self._copy is not None:
+            try:
+                whole(self._copy)
+            except BROKEN as error:
+                self._renew_copy(error)
+
+    def _reading(self, look: Callable[[Shelf], Any]) -> Any:
+        try:
+            return look(self._main)
+        except BROKEN as error:
+            self._heal(error)
+            return look(self._main)
+
+    def _reading_copy(self, look: Callable[[Shelf], Any]) -> Any:
+        """What the copy says; None where there is none, or where it broke as well."""
+        try:
+            return look(self._copy) if self._copy is not None else None
+        except BROKEN as error:
+            self._renew_copy(error)
+            return None
+
+    def _heal(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
+        """The first file broke: make it again from the copy. Raises what cannot be helped."""
+        if self._copy is None or not damaged(error):
+            raise error
+        self._main = make_again(self._main, self._copy, self.found, wal=True)
+
+    def _renew_copy(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
+        """The copy could not be written. The promise stands in the first file; without room we go on with that alone.
+
+        The next start makes the copy again.
+        """
+        assert self._copy is not None
+        LOG.error("the journal's copy cannot be written: %s", error)
+        try:
+            self._copy = make_again(self._copy, self._main, self.found, wal=False) if damaged(error) else None
+        except (JournalError, OSError) as trouble:
+            LOG.error("%s", trouble)
+            self._copy = None
+        if self._copy is None:
+            self.found.alone = str(error)
+
+    def _sound(self, row: Row) -> bool:
+        return row.sound or not self._bounds.check_rows
+
+    def _spare(self, query_id: int) -> Row | None:
+        """The row as the copy has it, or, of an open query, as it was written last."""
+        row = self._reading_copy(lambda shelf: shelf.get(query_id))
+        live = self._live.get(query_id)
+        return next((each for each in (row, live) if each is not None and each.sound), None)
+
+    def _untold(self) -> list[Query]:
+        """Queries that were lost, now or before the last end, and have no receipt yet that says so."""
+        found = [self.find(query_id) for query_id in self._reading(lambda shelf: shelf.ids([q.FAILED]))]
+        return [one for one in found if one is not None and one.is_lost and one.receipt is None]
+
+    def _lose(self, query_id: int, row: Row) -> Query:
+        """Damaged in every copy: the query has failed."""
+        LOG.error("query %016x is damaged in every copy", query_id)
+        number = row.number if isinstance(row.number, int) else self._next
+        query = lost(query_id, number)
+        try:
+            query = self._write(query)
+        except BROKEN as error:
+            LOG.error("that cannot be written now: %s", error)
+        self.found.lost.append(query)
+        return query
 
 
-def _key(query_id: int) -> str:
-    return f"{query_id:016x}"
-
-
-def _query(row: tuple[Any, ...]) -> Query:
-    values = list(row)
-    values[0] = int(values[0], 16)
-    values[6] = q.load_json(values[6])
-    values[17] = q.load_json(values[17]) if values[17] is not None else None
-    return Query(*values)
+def _query(row: Row) -> Query:
+    return row.query().with_changes(sha256=row.sha256)

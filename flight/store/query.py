@@ -18,6 +18,9 @@ EXPIRED: Final = "expired"
 RELEASED: Final = "released"
 UNKNOWN: Final = "unknown"
 
+DAMAGED: Final = "state_damaged"
+"""The reason of a query whose rows are damaged in every copy."""
+
 OPEN: Final = (QUEUED, RUNNING)
 FINAL: Final = (DONE, FAILED, CANCELLED, EXPIRED)
 
@@ -47,10 +50,19 @@ class Query:
     attempt: int = 0
     restarts: int = 0
     failures: int = 0
+    revision: int = 0
+    """How often the journal has written it."""
+    sha256: bytes = dataclasses.field(default=b"", compare=False)
+    """Hash of the row as it was written last; empty for values that never were."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing is known of it but its id: it was damaged in every copy."""
+        return self.reason == DAMAGED and not self.digest
 
     def with_changes(self, **changes: Any) -> Query:
-        """A copy with other values."""
-        return dataclasses.replace(self, **changes)
+        """A copy with other values, which are proven only once they are written."""
+        return dataclasses.replace(self, **{"sha256": b"", **changes})
 
 
 def dump_json(value: object) -> str:

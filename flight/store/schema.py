@@ -5,6 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from flight.store.row import COLUMNS, fingerprint
+
+_HASHED: Final = 2
+"""The version that brought hashes."""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE queries (
@@ -48,6 +53,13 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         value TEXT NOT NULL
     );
     """,
+    """
+    ALTER TABLE queries ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;  -- times written: the later of two copies
+    ALTER TABLE queries ADD COLUMN sha256 BLOB;                          -- over all other columns (flight.store.row)
+    ALTER TABLE tombstones ADD COLUMN sha256 BLOB;
+    ALTER TABLE events ADD COLUMN sha256 BLOB;
+    ALTER TABLE meta ADD COLUMN sha256 BLOB;
+    """,
 )
 
 
@@ -61,4 +73,21 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise sqlite3.DatabaseError(f"expected a journal of version {len(MIGRATIONS)} or older, found {version}")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {script}")
+        if number == _HASHED:
+            _hash_all(connection)
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+
+
+def _hash_all(connection: sqlite3.Connection) -> None:
+    """Rows of a journal from before rows had hashes are taken as they are, once."""
+    tables = {
+        "queries": COLUMNS,
+        "tombstones": ("id", "number", "digest"),
+        "events": ("at", "name", "args"),
+        "meta": ("key", "value"),
+    }
+    for table, columns in tables.items():
+        for rowid, *values in connection.execute(f"SELECT rowid, {', '.join(columns)} FROM {table}").fetchall():
+            connection.execute(f"UPDATE {table} SET sha256 = ? WHERE rowid = ?", (fingerprint(values), rowid))

@@ -12,6 +12,7 @@ from flight.core.moment import Moment
 from flight.inference.protocol import Cancel, Done, ModelFacts, Prefill, Ready, Run, Started, Text
 from flight.settings import FlightSettings
 from flight.store.journal import Journal
+from flight.verifier.protocol import Check, Checked
 from spacelink import Report, pack_command, request_id, unpack_report
 from spacelink.downlink import DownlinkSender
 from tests.flight.store.death import abandon
@@ -55,8 +56,9 @@ def text_for(run: Run) -> bytes:
 class PocketEngine:
     """Stands in for the engine at its socket: the real one is in the tests with processes."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, verifier: PocketVerifier) -> None:
         self._core = core
+        self._verifier = verifier
         self.run: Run | None = None
         self.text = b""
         self.told = 0
@@ -97,6 +99,7 @@ class PocketEngine:
                 id=run.id,
                 stop=stop,
                 tokens=self.told,
+                token_ids=tuple(told),
                 prompt_tokens=9,
                 prefill_ms=3,
                 decode_ms=5,
@@ -106,6 +109,36 @@ class PocketEngine:
             ),
             now,
         )
+        self._verifier.take(now)
+
+
+class PocketVerifier:
+    """Stands in for the verifier at its socket: agrees, unless `word` says otherwise; silent while `holds`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.asked: list[Check] = []
+        self.holds = False
+        self.word: dict[str, Any] = {}
+
+    def take(self, now: Moment) -> None:
+        """Take what core asks."""
+        requests, self._core.runner.gate.requests[:] = list(self._core.runner.gate.requests), []
+        for request in requests:
+            if isinstance(request, Check):
+                self.asked.append(request)
+                if not self.holds:
+                    self.tell(now)
+
+    def tell(self, now: Moment, **word: Any) -> None:
+        """The word on what was asked last."""
+        check = self.asked[-1]
+        how = "pages" if check.assurance == "pages" else "rerun" if check.suspect else "replay"
+        said = {"id": check.id, "attempt": check.attempt, "agrees": True, "how": how, "pages": 9, "passes": 1}
+        checked = Checked.model_validate(
+            {**said, "is": "checked", "pass_s": 0.01, "seconds": 0.02, **self.word, **word}
+        )
+        self._core.runner.verifier_indication(checked, now)
 
 
 class Bench:
@@ -134,7 +167,8 @@ class Bench:
         journal, self.set_aside = Journal.recover(self.data / "journal.sqlite", self.settings.store)
         self.journals.append(journal)
         self.core = Core(self.settings, journal, self.data, "test", self.ear)
-        self.engine = PocketEngine(self.core)
+        self.verifier = PocketVerifier(self.core)
+        self.engine = PocketEngine(self.core, self.verifier)
         self.core.start(self.now, self.set_aside)
 
     def crash(self) -> None:
@@ -144,21 +178,30 @@ class Bench:
 
     def ready(self) -> None:
         """The engine has loaded."""
-        self.engine = PocketEngine(self.core)
+        self.engine = PocketEngine(self.core, self.verifier)
         self.engine.tell(Ready(model=FACTS), self.now)
+        self.verifier_ready()
+        self.pump()
+
+    def verifier_ready(self) -> None:
+        """The verifier has loaded."""
+        self.core.runner.verifier_indication(Ready(model=FACTS), self.now)
+
+    def verifier_lost(self) -> None:
+        self.core.runner.verifier_lost(self.now)
         self.pump()
 
     def engine_lost(self) -> None:
         self.core.runner.engine_lost(self.now)
-        self.engine = PocketEngine(self.core)
+        self.engine = PocketEngine(self.core, self.verifier)
         self.pump()
 
     def pump(self) -> None:
         """A turn of the loop."""
-        self.core.pump(self.now)
-        self.engine.take(self.now)
-        self.core.pump(self.now)
-        self.engine.take(self.now)
+        for _ in range(3):
+            self.core.pump(self.now)
+            self.engine.take(self.now)
+            self.verifier.take(self.now)
 
     def command(self, name: str, args: Mapping[str, Any] | None = None) -> bytes:
         """Execute a command; returns its request id."""

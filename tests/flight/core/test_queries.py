@@ -25,6 +25,7 @@ class TestLife:
             "verification.started",
             "verification.step",
             "inference.segment",
+            "verification.step",
             "inference.receipt",
             *["inference.segment"] * (names.count("inference.segment") - 1),
             "verification.completed",
@@ -49,7 +50,7 @@ class TestLife:
         assert word["answer_sha256"] == hashlib.sha256(bench.joined(1)).digest()
         assert word["scene_sha256"] == hashlib.sha256("VESSELS\nV1 …\n".encode()).digest()
         assert (word["scene_bytes"], word["seed"], word["segment_bytes"]) == (15, 9, 64)
-        assert (word["verdict"], word["authenticated"], word["energy_source"]) == ("unchecked", False, "none")
+        assert (word["verdict"], word["authenticated"], word["energy_source"]) == ("verified", False, "none")
         assert word["energy_j"] != word["energy_j"], "unknown energy is NaN, never zero"
         assert (word["model"], word["prompt_tokens"], word["stop"]) == ("pocket", 9, "eos")
 

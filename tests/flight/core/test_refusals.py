@@ -46,7 +46,7 @@ class TestRefusals:
         assert bench.verdict(bench.ask(17)) == "storage_full"
 
     def test_a_full_disk_refuses_instead_of_promising(self, bench: Bench) -> None:
-        bench.journals[-1]._db.execute("PRAGMA query_only = 1")
+        bench.journals[-1]._main.db.execute("PRAGMA query_only = 1")
         assert bench.verdict(bench.ask(1)) == "storage_full"
         bench.core.journal_flush()
         assert bench.verdict(bench.command("core.ping")) == "accepted"

@@ -11,6 +11,9 @@ from models.prompt import user_message
 from tests.flight.core.bench import Bench, finish, messages, scene, text_for
 
 
+EVIL = b'[{"role":"user","content":"Evil"}]'
+
+
 class TestRunAgain:
     def test_a_run_made_again_sends_only_what_is_new(self, bench: Bench) -> None:
         bench.ready()
@@ -61,14 +64,34 @@ class TestRunAgain:
         bench.ready()
         assert messages(bench) == before == [("user", user_message("FIRES\nfirst\n", "What?"))]
 
-    def test_a_damaged_frozen_prompt_is_not_run(self, bench: Bench) -> None:
+    def test_a_damaged_frozen_prompt_is_taken_from_the_copy(self, bench: Bench) -> None:
         bench.ready()
-        request = bench.ask(1)
-        bench.journals[-1]._db.execute("UPDATE queries SET messages = ?", (b'[{"role":"user","content":"Evil"}]',))
+        bench.ask(1)
+        before = messages(bench)
+        bench.journals[-1]._main.db.execute("UPDATE queries SET messages = ?", (EVIL,))
+        bench.crash()
+        bench.ready()
+        assert messages(bench) == before
+        assert bench.events("store.rows_mended") == [{"rows": 1, "file": "journal.sqlite"}]
+
+    def test_a_prompt_that_is_damaged_in_every_copy_is_not_run(self, bench: Bench) -> None:
+        """The query fails, once, and says why; a repeat of the question runs nothing."""
+        bench.ready()
+        bench.ask(1)
+        for shelf in (bench.journals[-1]._main, bench.journals[-1]._copy):
+            assert shelf is not None
+            shelf.db.execute("UPDATE queries SET messages = ?", (EVIL,))
         bench.crash()
         bench.ready()
         assert bench.engine.run is None
-        assert bench.said("verification.failed", request_id=request)[0].args["reason"] == "state_damaged"
+        assert bench.events("store.query_damaged") == [{"query_id": 1}]
+        word = bench.said("inference.receipt", query_id=1)[0].args
+        assert (word["outcome"], word["reason"], word["answer_bytes"]) == ("failed", "state_damaged", 0)
+        assert bench.state(1) == "failed"
+        assert bench.verdict(bench.ask(1)) == "accepted"
+        assert bench.verdict(bench.command("inference.resend", {"query_id": 1})) == "state_damaged"
+        bench.crash()
+        assert bench.events("store.query_damaged") == [{"query_id": 1}]
 
     def test_a_fault_is_tried_again_and_then_told(self, bench: Bench) -> None:
         bench.ready()

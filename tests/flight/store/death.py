@@ -7,4 +7,4 @@ from flight.store.journal import Journal
 
 def abandon(journal: Journal) -> None:
     """Close without committing what waits: what the death of the process does."""
-    journal._db.close()
+    journal.abandon()

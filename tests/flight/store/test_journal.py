@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flight.errors import JournalError
 from flight.settings import StoreSettings
 from flight.store import query as q
-from flight.store.journal import Journal
+from flight.store.journal import Journal, copy_of
 from flight.store.query import Query, digest_of, dump_json, load_json
 from tests.flight.store.death import abandon
 
@@ -140,8 +140,10 @@ def test_events_that_wait_go_with_the_next_promise(journal: Journal, path: Path)
 
 def test_synchronous_full_in_wal_mode(journal: Journal) -> None:
     """A promise is on the disk before it is made: NORMAL would not be."""
-    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal._copy is not None
+    for shelf, mode in ((journal._main, "wal"), (journal._copy, "persist")):
+        assert shelf.db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert shelf.db.execute("PRAGMA journal_mode").fetchone() == (mode,)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,8 @@ def test_synchronous_full_in_wal_mode(journal: Journal) -> None:
 )
 def test_a_damaged_journal_is_moved_aside_whole(path: Path, damage: bytes | None) -> None:
     """Never a crash: the damaged file is kept under another name, byte for byte, and a fresh journal begins."""
-    journal = Journal(path)
+    alone = StoreSettings(copy_rows=False)
+    journal = Journal(path, alone)
     for query_id in range(1, 60):
         accept(journal, query_id)
     journal.close()
@@ -163,7 +166,7 @@ def test_a_damaged_journal_is_moved_aside_whole(path: Path, damage: bytes | None
         whole = path.read_bytes()
         damage = whole[:4096] + bytes(len(whole) // 2) + whole[4096 + len(whole) // 2 :]
     path.write_bytes(damage)
-    again, name = Journal.recover(path)
+    again, name = Journal.recover(path, alone)
     if not damage:  # SQLite takes an empty file for a new database: nothing is there to keep
         assert name is None
     else:
@@ -178,20 +181,28 @@ def test_two_damaged_journals_do_not_overwrite_each_other(path: Path) -> None:
     names = set()
     for number in range(3):
         path.write_bytes(b"damaged %d" % number * 1000)
-        journal, name = Journal.recover(path)
+        journal, name = Journal.recover(path, StoreSettings(copy_rows=False))
         journal.close()
         names.add(name)
     assert len(names) == 3
 
 
-def test_a_journal_of_a_newer_version_is_not_touched(path: Path) -> None:
+def test_a_journal_of_a_newer_version_is_set_aside_whole(path: Path) -> None:
+    """Its rows that can be read are taken over; the file is there for the software that wrote it."""
     journal = Journal(path)
+    accept(journal, 1)
     journal.close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
+    for file in (path, copy_of(path)):
+        with sqlite3.connect(file) as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+    again, name = Journal.recover(path)
+    assert name == "journal.sqlite.damaged"
+    assert [one.id for one in again.waiting()] == [1]
+    again.close()
+    with sqlite3.connect(path.with_name(name)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (99,)
     db.close()
-    with pytest.raises(JournalError, match="version"):
-        Journal(path)
 
 
 def test_a_wal_left_by_a_killed_process_is_taken_up(path: Path, tmp_path: Path) -> None:
