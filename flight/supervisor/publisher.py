@@ -74,6 +74,7 @@ class Publisher:
             "mode": own.mode,
             "image": image.path,
             "slot": own.slot,
+            "faults": self._settings.faults.allowed,
             "protection": {
                 "pages": integrity.pages,
                 "repair": integrity.repair,
