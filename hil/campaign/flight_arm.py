@@ -17,9 +17,12 @@ from hil.errors import CampaignError, HilError
 from hil.files import write_whole
 from hil.spacecraft import Spacecraft
 from hil.stack import merged
+from models.manifest import manifest_path
 
 HEALTHY_S: Final = 20.0
 """Longest time to come back by itself between two trials before everything is started anew, s."""
+OWN_FLASH_BYTES: Final = 64 << 20
+"""A model up to this size is copied, so that the copy on flash can be damaged, too."""
 COUNTERS_S: Final = 5.0
 """Longest time to wait for housekeeping, s."""
 
@@ -33,6 +36,8 @@ class FlightArm:
         self.options = options
         self.folder = setup.folder / arm.name
         self.model = setup.model
+        if setup.model.stat().st_size <= OWN_FLASH_BYTES:
+            self.model = self.folder / "flash" / setup.model.name
         self._craft: Spacecraft | None = None
         self._next_id = 1
         self._processes: frozenset[str] = frozenset()
@@ -47,6 +52,11 @@ class FlightArm:
 
     def make(self) -> Spacecraft:
         """A spacecraft with this arm's settings in this arm's folder, not yet started."""
+        if self.model != self.setup.model:
+            self.model.parent.mkdir(parents=True, exist_ok=True)
+            for path in (self.setup.model, manifest_path(self.setup.model)):
+                if path.exists():
+                    shutil.copyfile(path, self.model.with_name(path.name))
         settings = merged(merged({}, self.options.settings()), self.arm.settings)
         self._craft = Spacecraft(
             self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s

@@ -98,13 +98,15 @@ def evidence_of(
     gated: bool,
     doubled: bool = False,
     replaced: Loss | None = None,
+    refused: str = "",
     dead: bool = False,
     seconds: float = math.nan,
     recovery_s: float = math.nan,
     notes: Sequence[str] = (),
     proven: bool | None = None,
 ) -> Evidence:
-    """What a trial showed. `expected`: golden text by query id; `replaced`: the loss that was caused."""
+    """What a trial showed. `expected`: golden text by query id; `replaced`: the loss that was caused;
+    `refused`: why flight did not answer at all."""
     since = disturbance.at if disturbance is not None else math.nan
     told = worst(inquiry.queries, expected)
     receipt = told.receipt or {}
@@ -114,10 +116,13 @@ def evidence_of(
     crashed = tuple(dict.fromkeys(one.process for one in lost if one.how == "crash"))
     hung = tuple(dict.fromkeys(one.process for one in lost if one.how == "hang"))
     detections = [Detection(by=one.how, seconds=one.after_s) for one in lost] + findings(link, since)
+    answer = text_of(told, main, expected)
+    if refused and answer == expected[main.id]:
+        answer = None  # what came after it was put right is not what was given
     return Evidence(
-        answer=text_of(told, main, expected),
+        answer=answer,
         verdict=str(receipt.get("verdict", "")) if told.answered else "",
-        reason=told.refused or str(receipt.get("verdict_reason", receipt.get("reason", ""))),
+        reason=refused[:200] or told.refused or str(receipt.get("verdict_reason", receipt.get("reason", ""))),
         gated=gated,
         attempts=1 + int(receipt.get("attempt", 0)),
         detections=tuple(detections),

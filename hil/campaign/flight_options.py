@@ -27,7 +27,6 @@ class FlightOptions(BaseModel):
         default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60."
     )
     watchdog_s: float = Field(default=1.5, gt=0, description="WatchdogSec of the launcher, s: flight's unit has more.")
-    allow_faults: bool = Field(default=False, description="Fly with --allow-faults: for faults put in from within.")
 
     def settings(self) -> dict[str, Any]:
         """Sections of flight's settings, below those of the arm."""
@@ -47,8 +46,9 @@ class FlightOptions(BaseModel):
                 "backoff_max_s": 0.1,
                 "restarts": FOR_EVER,
             },
+            "faults": {"allowed": True},
             "core": {"query_failures": FOR_EVER, "queue_length": 64, "hk_period_s": 1.0, "progress_s": 0.02},
-        } | ({"faults": {"allowed": True}} if self.allow_faults else {})
+        }
 
 
 def parse_options(values: dict[str, Any]) -> FlightOptions:

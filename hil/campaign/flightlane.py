@@ -10,7 +10,7 @@ import hashlib
 import time
 from random import Random
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from hil.campaign.cold_drill import ColdDrill
 from hil.campaign.companion import Companion, companions
@@ -21,10 +21,9 @@ from hil.campaign.lane import Arm, Setup, Trial
 from hil.campaign.live_drill import LiveDrill
 from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question
+from hil.campaign.snapshot import ENDS, Snapshot
+from hil.campaign.strike import Strike
 from hil.errors import CampaignError
-
-COLD: Final = frozenset({"storage"})
-"""Targets that are hit while flight does not run."""
 
 
 class FlightLane:
@@ -37,6 +36,7 @@ class FlightLane:
         self._options = parse_options(setup.options)
         self._arms: dict[str, FlightArm] = {}
         self._companions: dict[str, Companion] = {}
+        self._snapshots: dict[str, dict[str, Snapshot]] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -62,8 +62,8 @@ class FlightLane:
     def run(self, trial: Trial, arm: Arm) -> Evidence:
         """See `Lane.run`."""
         flight = self._arm(arm)
-        if trial.fault is not None and trial.fault.target in COLD:
-            return ColdDrill(flight, trial).run()
+        if trial.fault is not None and trial.fault.target == "storage" and not Strike(flight, trial.fault).lasts:
+            return ColdDrill(flight, trial, self._kept(flight)).run()
         flight.ready()
         evidence = LiveDrill(flight, trial, self._drawn(flight, trial)).run()
         if evidence.dead:
@@ -78,13 +78,24 @@ class FlightLane:
             self._stack.callback(self._arms[arm.name].close)
         return self._arms[arm.name]
 
+    def _kept(self, flight: FlightArm) -> dict[str, Snapshot]:
+        """What an arm's flight leaves on flash when it ends, taken at the first need."""
+        found = self._snapshots.get(flight.arm.name)
+        if found is None:
+            first, second, third = (self._companion(flight, question) for question in companions()[:3])
+            found = {end: Snapshot.take(flight, end, (first, second, third)) for end in ENDS}
+            self._snapshots[flight.arm.name] = found
+        return found
+
+    def _companion(self, flight: FlightArm, question: Question) -> Companion:
+        if question.id not in self._companions:
+            self._companions[question.id] = Companion(question, self._answer(flight, question))
+        return self._companions[question.id]
+
     def _drawn(self, flight: FlightArm, trial: Trial) -> tuple[Companion, ...]:
         """The companions of a trial, by its seed."""
         chosen = Random(trial.seed).choices(companions(), k=self._options.queries - 1)
-        for question in chosen:
-            if question.id not in self._companions:
-                self._companions[question.id] = Companion(question, self._answer(flight, question))
-        return tuple(self._companions[question.id] for question in chosen)
+        return tuple(self._companion(flight, question) for question in chosen)
 
     def _answer(self, flight: FlightArm, question: Question) -> Golden:
         """The answer of an undisturbed flight."""
@@ -106,7 +117,7 @@ def _golden(question: Question, query: Query) -> Golden:
         raise CampaignError(f"Flight gives no answer to {question.id} even undisturbed: {found}.")
     return Golden(
         question=question.id,
-        tokens=(),
+        tokens=(0,) * int(receipt["tokens"]),  # what they are is not told; an instant is drawn from how many
         prompt_tokens=int(receipt["prompt_tokens"]),
         text=text,
         answer_sha256=hashlib.sha256(text.encode()).hexdigest(),

@@ -29,12 +29,14 @@ class Query:
     refused: str = ""
     receipt: Mapping[str, Any] | None = None
     text: str | None = None
+    gone: bool = False
+    """Accepted once, and now unknown on board."""
     due: float = 0.0
 
     @property
     def ended(self) -> bool:
         """Whether nothing more is to be waited for: refused, ended without an answer, or the whole text is here."""
-        if self.refused:
+        if self.refused or self.gone:
             return True
         return self.receipt is not None and (self.text is not None or self.receipt["outcome"] != "done")
 
@@ -57,6 +59,11 @@ class Inquiry:
         self.queries.append(query)
         self._send(query)
         return query
+
+    def expect(self, query_id: int, question: str) -> Query:
+        """Follow a query that was accepted before, by another inquiry."""
+        self.queries.append(Query(query_id, question, {}, accepted=True))
+        return self.queries[-1]
 
     @property
     def ended(self) -> bool:
@@ -106,8 +113,8 @@ class Inquiry:
     # ---- the judgement ---------------------------------------------------------------------
 
     def lost(self) -> list[Query]:
-        """Queries that flight accepted and never ended."""
-        return [query for query in self.queries if query.accepted and not query.ended]
+        """Queries that flight accepted and never ended, or knows no more."""
+        return [query for query in self.queries if query.accepted and (query.gone or not query.ended)]
 
     def doubled(self) -> list[Query]:
         """Queries that were answered more than once: two receipts that say different things."""
@@ -129,6 +136,8 @@ class Inquiry:
             refused = self._link.named("verification.rejected", request_id=request)
             if refused and not query.accepted:
                 query.refused = str(refused[0].args["reason"])
+        if not query.requests:
+            query.gone = bool(self._link.named("inference.query_state", query_id=query.id, state="unknown"))
         receipt = self._link.receipt(query.id)
         if receipt is not None:
             query.accepted = True

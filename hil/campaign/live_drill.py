@@ -26,8 +26,8 @@ SPAN_S: Final = 0.03
 """The random part of an instant, s: about the length of a prefill or a check of the embedded model."""
 SETTLE_S: Final = 10.0
 """Longest time after the last answer for the process that was hit to work again, s."""
-TURN_S: Final = 0.02
-"""Longest time from an evidence to its being noticed, s."""
+LASTS_S: Final = (0.2, 1.5)
+"""How long a fault lasts during which flight cannot work (a full disk), s."""
 BEFORE: Final = ("now", "start")
 STEPS: Final = {"done": "checking", "check": "checking", "check-token": "checking", "final": "checking"}
 
@@ -46,6 +46,7 @@ class LiveDrill:
         self._strike = Strike(arm, trial.fault) if trial.fault is not None else None
         self._disturbance: Disturbance | None = None
         self._recovered_s = math.nan
+        self._lasts_until = math.inf
 
     def run(self) -> Evidence:
         """Run it. Never raises for what the fault did."""
@@ -118,6 +119,7 @@ class LiveDrill:
     def _hit(self) -> None:
         assert self._strike is not None
         self._disturbance = self._strike.hit()
+        self._lasts_until = self._disturbance.at + self._rng.uniform(*LASTS_S)
         self._inquiry.again()
 
     def _due(self, at: Instant, main: Query, begun: float) -> bool:
@@ -133,6 +135,9 @@ class LiveDrill:
 
     def _is_over(self) -> bool:
         self._look()
+        if self._strike is not None and self._strike.lasts and time.monotonic() > self._lasts_until:
+            self._strike.undo()
+            self._lasts_until = math.inf
         return self._inquiry.ended
 
     def _is_whole(self) -> bool:

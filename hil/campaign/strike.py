@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
+from pathlib import Path
 from typing import Final
 
+from flight.integrity.settings import GuardSettings, manifest_for
 from hil.campaign.flight_arm import FlightArm
 from hil.campaign.flight_evidence import Disturbance
 from hil.errors import FaultError
 from hil.faults import Fault, Injection, Subject, Victim, inject
 
+LASTING: Final = ("read-error", "full")
+"""Kinds of storage faults that go on until they are undone."""
 KILLING: Final = ("crash", "hang")
 """Targets after which a process must be replaced by another one."""
 
@@ -35,14 +40,19 @@ class Strike:
         """How the process is lost: crash or hang."""
         return self.fault.target if self.loses else "crash"
 
-    def hit(self) -> Disturbance:
-        """Do it now. A fault that finds nothing to hit is no disturbance of flight, and is told as that."""
+    @property
+    def lasts(self) -> bool:
+        """Whether it goes on until it is undone, and flight cannot work while it does."""
+        return getattr(self.fault.place, "kind", "") in LASTING
+
+    def hit(self, victim: Victim | None = None) -> Disturbance:
+        """Do it now. A fault that finds nothing to hit is told as that. Without a victim: flight as it runs."""
         craft = self._arm.craft
-        victim = victim_of(self._arm)
-        self._pid = victim.pids.get(self.process, 0)
         at = time.monotonic()
         note = ""
         try:
+            victim = victim or Victim.of_flight(craft.data)
+            self._pid = victim.pids.get(self.process, 0)
             self.injection = inject(self.fault, victim)
         except FaultError as error:
             note = f"not injected: {error}"
@@ -84,20 +94,26 @@ class Strike:
                 self.injection.undo()
 
 
-def victim_of(arm: FlightArm) -> Victim:
-    """What there is of an arm's flight process to hit."""
-    craft = arm.craft
-    ready = craft.ready() or {}
-    image = arm.image()
-    return Victim(
-        Subject(arm.model),
-        image=image,
-        parity=image.with_name("parity.bin") if image is not None else None,
-        codes=craft.data / "codes.bin",
-        data=craft.data,
-        pids=craft.pids(),
-        files={"model": arm.model, "journal": craft.data / "journal.sqlite"} if ready else {"model": arm.model},
-    )
+def victim_at_rest(arm: FlightArm) -> Victim:
+    """The files that an arm's flight process keeps, while it does not run."""
+    data, model = arm.craft.data, arm.model
+    subject = Subject(model)
+    image = Path("/nowhere") / f"{hashlib.sha256(model.read_bytes()).hexdigest()[:16]}.gguf"
+    guard = GuardSettings.of(model, image, data)
+    journal = data / "journal.sqlite"
+    files = {
+        "model": model,
+        "manifest": manifest_for(model, data),
+        "journal": journal,
+        "wal": journal.with_name("journal.sqlite-wal"),
+        "codes": guard.codes,
+        "draft": data / "draft.bin",
+        "state": data / "supervisor.json",
+        "key": data / "receipt.key",
+    }
+    for other in (data / "slots").glob("*/*.gguf"):
+        files["other-model"] = other
+    return Victim(subject, codes=guard.codes, data=data, files=files)
 
 
 def labels_of(fault: Fault) -> dict[str, str]:
