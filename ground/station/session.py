@@ -201,6 +201,8 @@ class Session:
                 self._cancel_verified(kind, report, now)
             case Want.RESEND if kind == "rejected" and reason == "query_unknown":
                 self.story.forgotten(now)
+            case Want.RESEND if kind == "rejected" and reason == "state_damaged" and not self.record.ended:
+                self.story.end(Leg.FAILED, reason, now, report)
             case Want.RESEND if kind == "rejected" and reason == "released" and not self.record.ended:
                 self.story.gone(report, now)
             case Want.RELEASE if kind in ("completed", "rejected"):

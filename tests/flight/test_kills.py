@@ -245,7 +245,7 @@ def test_repeated_core_crashes_stop_the_engine_and_never_core(flight: Callable[.
 
 
 def test_a_damaged_journal_does_not_keep_flight_from_starting(flight: Callable[..., Flight], client: Client) -> None:
-    """The journal is overwritten with noise between two runs: it is set aside, told, and questions are answered."""
+    """The journal is overwritten with noise between two runs: it is made again from its copy, and that is told."""
     process = flight()
     process.start(client)
     undisturbed(client)
@@ -254,7 +254,7 @@ def test_a_damaged_journal_does_not_keep_flight_from_starting(flight: Callable[.
     noise = b"\xa5" * journal.stat().st_size
     journal.write_bytes(noise)
     process.start(client)
-    client.await_event("store.journal_set_aside", file="journal.sqlite.damaged")
+    client.await_event("store.journal_restored", file="journal.sqlite.damaged", queries=1)
     assert (process.data / "journal.sqlite.damaged").read_bytes() == noise
     ask(client, 2)
     assert client.answer(2)[1]["outcome"] == "done"
