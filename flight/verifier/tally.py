@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Final
 
 from flight.inference.decoder import Interrupt
 from flight.inference.prompt import Prompt
@@ -15,6 +16,9 @@ from models.manifest import Manifest
 
 Progress = Callable[[Step, int, int], None]
 """Called with (step, done, total) as a check goes on; what it raises ends the check."""
+
+LARGEST: Final = 1000.0
+"""What is told of a margin that has no bound: only one token could be chosen."""
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Tally:
     def margin(self, margin: float, sure: bool) -> None:
         """The margin of one position, and whether it is large enough."""
         self.near_ties += not sure
+        margin = min(margin, LARGEST)
         if self.least_margin is None or margin < self.least_margin:
             self.least_margin = margin
 
