@@ -83,7 +83,7 @@ class ProcessMemory:
                 return os.pread(fd, count, self.base + offset)
             finally:
                 os.close(fd)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise self._refused("read", error) from error
 
     def write(self, offset: int, data: bytes) -> None:
@@ -94,8 +94,9 @@ class ProcessMemory:
                 os.pwrite(fd, data, self.base + offset)
             finally:
                 os.close(fd)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise self._refused("written", error) from error
 
-    def _refused(self, what: str, error: OSError) -> FaultError:
-        return FaultError(f"The memory of process {self.pid} cannot be {what} ({self.name}): {error.strerror}.")
+    def _refused(self, what: str, error: OSError | OverflowError) -> FaultError:
+        why = error.strerror if isinstance(error, OSError) else "no such address"
+        return FaultError(f"The memory of process {self.pid} cannot be {what} ({self.name}): {why}.")

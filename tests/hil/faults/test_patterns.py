@@ -93,7 +93,7 @@ def test_poisson_brings_its_rate() -> None:
 
 
 def test_poisson_falls_into_the_saa() -> None:
-    """75 times the rate for 10 of 95 minutes is nine tenths of all upsets, and the mean over an orbit stays the rate."""
+    """75 times the rate for 10 of 95 minutes is nine tenths of all upsets; the mean stays the rate."""
     model = Poisson(rate=1e-3, days=95 / 1440 * 20)
     times = model.times(8 * SIZE, Random(3))
     inside = sum(minute % 95 < 10 for minute in times) / len(times)
