@@ -356,6 +356,17 @@ def role_shares(tensors: Iterable[Sized]) -> dict[str, float]:
     return {role: count / max(8 * sum(sizes.values()), 1) for role, count in bits.items()}
 
 
+def mean_reach(tensors: Iterable[Sized]) -> float:
+    """Return how many weights one flipped bit changes, on average over all bits of all tensors of known layout."""
+    bits, fed = 0, 0
+    for kind, size in _sizes(tensors).items():
+        if layout := LAYOUTS.get(kind):
+            blocks = size // layout.bytes
+            bits += blocks * len(layout.slots)
+            fed += blocks * sum(len(slot.meaning.weights) for slot in layout.slots)
+    return fed / max(bits, 1)
+
+
 def _sizes(tensors: Iterable[Sized]) -> dict[str, int]:
     """Return the bytes of all tensors by type."""
     sizes: dict[str, int] = {}

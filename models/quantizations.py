@@ -21,7 +21,7 @@ from models.corpus import Case, held_out_cases
 from models.errors import ModelsError
 from models.evaluation import Result, lower_bound, score
 from models.gguf_file import GgufInfo, read_info
-from models.gguf_layout import half_share, role_shares
+from models.gguf_layout import half_share, mean_reach, role_shares
 from models.info import tensor_types
 from models.quantize import quantize
 from models.runner import Runner
@@ -72,7 +72,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class Row:
-    """One quantization. `half_scales`: share of the tensors' bytes that are fp16 scales; `shares`: of bits, by role."""
+    """One quantization, with what a flipped bit can hit.
+
+    `half_scales`: share of the tensors' bytes that are fp16 scales; `reach`: weights that a flipped bit changes, on
+    average; `shares`: of all bits, by role.
+    """
 
     kind: str
     bytes: int
@@ -80,6 +84,7 @@ class Row:
     types: dict[str, int]
     bits_per_weight: float
     half_scales: float
+    reach: float
     shares: dict[str, float]
     accuracy: Accuracy | None
     speed: Speed | None
@@ -189,6 +194,7 @@ def rows(files: dict[str, Path], accuracy: dict[str, Accuracy] | None, speed: di
             types=tensor_types(info),
             bits_per_weight=8 * sum(tensor.bytes for tensor in info.tensors) / info.n_params,
             half_scales=half_share(info.tensors),
+            reach=mean_reach(info.tensors),
             shares=role_shares(info.tensors),
             accuracy=accuracy[kind] if accuracy else None,
             speed=speed[kind] if speed else None,
@@ -252,7 +258,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def markdown(values: dict[str, Any]) -> str:
     """Return the table of `as_json` as Markdown."""
-    heads = ["type", "size", "bits a weight", "fp16 scales"]
+    heads = ["type", "size", "bits a weight", "fp16 scales", "weights a flip changes"]
     table = values["rows"]
     accuracy, speed = table[0]["accuracy"] is not None, table[0]["speed"] is not None
     if accuracy:
@@ -262,7 +268,7 @@ def markdown(values: dict[str, Any]) -> str:
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
     for row in table:
         cells = [row["kind"].upper(), f"{row['bytes'] / 1e6:.2f} MB", f"{row['bits_per_weight']:.2f}"]
-        cells.append(f"{row['half_scales']:.2%}")
+        cells += [f"{row['half_scales']:.2%}", f"{row['reach']:.1f}"]
         if accuracy:
             found = row["accuracy"]
             cells += [f"{found['exact']:.1%}", f"{found['low']:.1%}", f"{found['same']:.1%}"]

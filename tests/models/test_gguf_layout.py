@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.errors import LayoutError
-from models.gguf_layout import BLOCK_BYTES, LAYOUTS, TENSOR_TYPES, Layout, Meaning, Role, Slot, float_part
+from models.gguf_layout import BLOCK_BYTES, LAYOUTS, TENSOR_TYPES, Layout, Meaning, Role, Slot, float_part, mean_reach
+from models.manifest import Tensor
 
 SIZES = {name: (values, size) for name, values, size in TENSOR_TYPES.values()}
 QUANTIZED = [kind for kind, layout in LAYOUTS.items() if layout.values > 1]
@@ -195,3 +196,14 @@ def test_every_type_of_ggml_has_the_size_that_the_gguf_package_gives_it() -> Non
     """But Q8_1, never stored in a file: there the package has an older struct of 40 bytes, ggml-common.h has 36."""
     theirs = {kind.name: sizes for kind, sizes in gguf.GGML_QUANT_SIZES.items() if kind.name in BLOCK_BYTES}
     assert {**theirs, "Q8_1": (32, 36)} == SIZES
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [("Q8_0", (16 * 32 + 256) / 272), ("Q4_0", (16 * 32 + 128) / 144), ("F16", 1.0),
+     ("Q4_K", (32 * 256 + 96 * 32 + 1024) / 1152), ("Q6_K", (16 * 256 + 128 * 16 + 1536) / 1680)],
+)  # fmt: skip
+def test_the_mean_reach_of_a_flip_is_that_of_the_struct(kind: str, weights: float) -> None:
+    """By hand: bits of the scale times weights of the block, bits of the sub-scales times theirs, one for the rest."""
+    tensor = Tensor(name="w", type=kind, offset=0, bytes=7 * LAYOUTS[kind].bytes)
+    assert mean_reach([tensor]) == pytest.approx(weights)
