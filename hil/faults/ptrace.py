@@ -22,6 +22,7 @@ NT_PRSTATUS: Final = 1
 NT_PRFPREG: Final = 2
 _WALL: Final = 0x40000000
 _REGSET_BYTES: Final = 4096
+_ENDS: Final = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 
 
 class _Iovec(ctypes.Structure):
@@ -92,6 +93,9 @@ class Stopped:
 def wait_stop(tid: int) -> int:
     """Wait until a traced thread stands still; its wait status. Raises `FaultError` when it ended instead."""
     try:
+        seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOWAIT | _WALL)
+        if seen is not None and seen.si_code in _ENDS and _parent(tid) == os.getpid():
+            raise FaultError(f"Process {tid} ended before it stood still.")  # whoever started it is to learn how
         _, status = os.waitpid(tid, _WALL)
     except OSError as error:
         raise FaultError(f"Process {tid} cannot be waited for: {error.strerror}.") from error
@@ -100,3 +104,12 @@ def wait_stop(tid: int) -> int:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise FaultError(f"Process {tid} ended ({how}) before it stood still.")
     return status
+
+
+def _parent(pid: int) -> int:
+    """The parent of a process, 0 where there is none (proc(5), stat)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
