@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 from collections.abc import Iterator
 
 from flight.settings import FlightSettings
@@ -47,8 +46,7 @@ class Crew:
             stack.enter_context(listener)
             arguments += [f"--{name}-fd", str(listener.fileno())]
             inherited.append(listener.fileno())
-            # Until both packages are whole: a child that cannot be imported is not started.
-            if wanted[name] and importlib.util.find_spec(f"{module}.__main__"):
+            if wanted[name]:
                 words = functools.partial(_words, image, name, address)
                 workers.append(Child(name, module, words, (), limits, restarts()))
         self.core = Child("core", "flight.core", lambda: arguments, inherited, limits, restarts())

@@ -150,7 +150,7 @@ def test_supervisor_killed(flight: Callable[..., Flight], client: Client) -> Non
 
 def test_repeated_engine_crashes_lead_to_safe_mode(flight: Callable[..., Flight], client: Client) -> None:
     """Three crashes in the window: safe mode, in which commands work and questions do not; only a command ends it."""
-    process = flight(supervisor={"ping_s": 0.1, "backoff_s": 0.05, "restarts": 3})
+    process = flight(supervisor={"ping_s": 0.1, "backoff_s": 0.05, "restarts": 3}, integrity={"other_slot": False})
     ready = process.start(client)
     for _ in range(3):
         killed = process.kill("engine_pid")

@@ -62,7 +62,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     one.close()
 
 
-@pytest.mark.parametrize("child", ["core", "engine"])
+@pytest.mark.parametrize("child", ["core", "engine", "verifier", "scrubber"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_watchdog_starves_without_a_critical_child(
     flight: Callable[..., Flight], client: Client, systemd: Systemd, child: str, number: int
