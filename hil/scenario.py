@@ -183,6 +183,16 @@ def says(text: str, fact: str) -> bool:
     return False
 
 
+class StoryModel(QuestionModel):
+    """A question during whose answer one bit of the model is flipped on board: once with protection, once without."""
+
+    pace_tokens_per_s: Positive
+    """Decoding is slowed to this rate meanwhile (real seconds), so that the flip falls into the answer."""
+    flip_after_tokens: Annotated[int, Field(ge=1)] = 3
+    where: dict[str, tuple[str | int, ...]] = {}
+    """Which bits are searched for one that does harm: words of the target weights (`hil.faults.weights`)."""
+
+
 class Scenario(_Model):
     """A whole scenario."""
 
@@ -199,6 +209,7 @@ class Scenario(_Model):
     engine: EngineModel = EngineModel()
     scenes: tuple[SceneModel, ...] = ()
     questions: tuple[QuestionModel, ...] = ()
+    story: StoryModel | None = None
     source: Annotated[str, Field(exclude=True)] = ""
     """The file as it was read, for the record of a run."""
 
@@ -212,7 +223,7 @@ class Scenario(_Model):
                     f"contacts must follow one another, found a start at {after.start_s} s before {before.end_s} s"
                 )
         names = {scene.name for scene in self.scenes}
-        for question in self.questions:
+        for question in (*self.questions, *((self.story,) if self.story else ())):
             if question.scene not in names | {"", "latest", "housekeeping"}:
                 raise ValueError(
                     f"the question '{question.ask[:40]}' names the scene '{question.scene}', which is not there"

@@ -167,6 +167,13 @@ class Stack:
                     image.parent.rmdir()  # flight's own folder for this data directory; others are not empty
             self.stopped, self.processes = self.processes, {}
 
+    def refly(self, settings: Settings | None = None) -> None:
+        """End flight in order and start it again, with `settings` over those of this stack; link and ground stay."""
+        self.processes.pop("flight").stop()
+        write_whole(self.folder / "flight.toml", toml_text(merged(self._flight_configuration(), settings or {})))
+        self.launch("flight")
+        self.wait_ready()
+
     # What is known.
 
     def flight_ready(self) -> dict[str, Any] | None:
@@ -245,12 +252,11 @@ class Stack:
     def _is_left(data: Path) -> bool:
         return not in_use(data)
 
-    def _write_configurations(self) -> None:
+    def _flight_configuration(self) -> Settings:
         ports, scenario = self.ports, self.scenario
-        clock = {"epoch": scenario.epoch_iso, "speed": self.speed, "origin": self.clock.origin}
-        flight = {
+        flight: Settings = {
             "data": str(self.folder / "flight"),
-            "clock": clock,
+            "clock": self._clock_settings(),
             "link": {
                 "bind": ports.address("flight"),
                 "peer": ports.address("link_flight" if self.with_link else "ground"),
@@ -262,6 +268,13 @@ class Stack:
         if scenario.engine.pace_tokens_per_s:
             # A scenario counts in mission time, flight in its own seconds.
             flight["engine"] = {"pace_tokens_per_s": scenario.engine.pace_tokens_per_s * self.speed}
+        return merged(flight, self.flight_settings)
+
+    def _clock_settings(self) -> Settings:
+        return {"epoch": self.scenario.epoch_iso, "speed": self.speed, "origin": self.clock.origin}
+
+    def _write_configurations(self) -> None:
+        ports, scenario, clock = self.ports, self.scenario, self._clock_settings()
         ground = {
             "data": str(self.folder / "ground"),
             "clock": clock,
@@ -282,7 +295,7 @@ class Stack:
         }
         write_whole(self.folder / "scenario.toml", scenario.source)
         write_whole(self.folder / "plan.json", contact_plan(scenario, scenario.epoch_s).dump())
-        write_whole(self.folder / "flight.toml", toml_text(merged(flight, self.flight_settings)))
+        write_whole(self.folder / "flight.toml", toml_text(self._flight_configuration()))
         write_whole(self.folder / "ground.toml", toml_text(merged(ground, self.ground_settings)))
         write_whole(self.folder / "link.toml", toml_text(link))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -24,13 +24,16 @@ from models.prompt import user_message
 
 @dataclass(frozen=True)
 class BareAnswer:
-    """Times in seconds; `tokens` without the end token; `sha256` of the answer's bytes, as a receipt has it."""
+    """Times in seconds; `tokens` without the end token; `sha256` of the answer's bytes, as a receipt has it;
+    `ended`: by the model itself, not by the limit."""
 
     prompt_tokens: int
     tokens: int
     prefill_s: float
     decode_s: float
     sha256: str
+    text: str
+    ended: bool
 
 
 class BareLoop:
@@ -67,8 +70,8 @@ class BareLoop:
         message = ChatMessage(role="user", content=user_message(scene, question))
         return self._maker.make((message,), thinking=False)
 
-    def answer(self, prompt: Prompt, max_tokens: int) -> BareAnswer:
-        """Prefill and decode, timed apart."""
+    def answer(self, prompt: Prompt, max_tokens: int, after: Callable[[int], None] = lambda tokens: None) -> BareAnswer:
+        """Prefill and decode, timed apart; `after` is called with the count of tokens before each is computed with."""
         context, sampler, vocab = self._context, self._sampler, self._model.vocab
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
         begun = perf_counter()
@@ -83,11 +86,19 @@ class BareLoop:
             tokens.append(token)
             if len(tokens) >= max_tokens:
                 break
+            after(len(tokens))
             one[0] = token
             llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(one, 1))
         ended = perf_counter()
+        data = self._text(tokens, prompt.thinking_begun)
         return BareAnswer(
-            len(prompt.tokens), len(tokens), started - begun, ended - started, self._hash(tokens, prompt.thinking_begun)
+            prompt_tokens=len(prompt.tokens),
+            tokens=len(tokens),
+            prefill_s=started - begun,
+            decode_s=ended - started,
+            sha256=hashlib.sha256(data).hexdigest(),
+            text=data.decode(errors="replace"),
+            ended=len(tokens) < max_tokens,
         )
 
     def __enter__(self) -> Self:
@@ -107,8 +118,8 @@ class BareLoop:
             buffer = (llama_cpp.llama_token * len(chunk))(*chunk)
             llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(buffer, len(chunk)))
 
-    def _hash(self, tokens: Sequence[int], begun: bool) -> str:
+    def _text(self, tokens: Sequence[int], begun: bool) -> bytes:
         splitter = ThinkingSplitter(self._maker.marks, begun=begun)
         for token in tokens:
             splitter.push(token, self._maker.vocabulary.piece(token))
-        return hashlib.sha256(splitter.finish()[0]).hexdigest()
+        return splitter.finish()[0]

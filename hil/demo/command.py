@@ -20,6 +20,8 @@ from hil.demo.rates import load_rates
 from hil.demo.report import comparable, evidence, tell
 from hil.demo.run import Run
 from hil.demo.screen import screen
+from hil.demo.story import Story, Teller, tellable
+from hil.demo.story_report import tell_story
 from hil.errors import HilError
 from hil.files import write_json
 from hil.machine import machine
@@ -27,7 +29,7 @@ from hil.ports import API_PORT, HOST, is_free
 from hil.scenario import QuestionModel, Scenario, load_scenario
 from hil.stack import Stack, interruptible
 
-RESULTS = ("demo.json", "timeline.svg", "timeline.png")
+RESULTS = ("demo.json", "timeline.svg", "timeline.png", "story.svg", "story.png")
 """What a demo writes about itself, in its folder; log and `run/` lie beside."""
 
 
@@ -109,10 +111,27 @@ def _ask(stack: Stack, questions: Sequence[QuestionModel], options: Options, con
         with shown:
             run.finish()
         write(run)
+        _tell_story(run, options, console)
+        write(run)
         _conclude(run, options, console)
         if options.serve:
             _serve(run, console, stack)
     return run.ok
+
+
+def _tell_story(run: Run, options: Options, console: Console) -> None:
+    """Play the scenario's story, where there is one to tell."""
+    story = tellable(run.stack.scenario, options.model, options.ask)
+    if story is None:
+        return
+    with console.status("A bit is flipped on board: looking for one that does harm") as status:
+
+        def observe(told: Story) -> None:
+            act = told.acts[-1]
+            flipped = f"flipped: {told.choice.fault.place}" if act.injection else "not flipped yet"
+            status.update(f"A bit is flipped on board, {act.name}: {act.result.leg}, {flipped}")
+
+        run.story = Teller(run.stack, run.client, story, observe).tell()
 
 
 def _conclude(run: Run, options: Options, console: Console) -> None:
@@ -123,8 +142,15 @@ def _conclude(run: Run, options: Options, console: Console) -> None:
     rates = comparable(scenario, run.results, load_rates()) if options.model is None else None
     lines = evidence(scenario, seed=stack.seed, speed=stack.speed, machine=machine(), rates=rates)
     tell(console, scenario, run.results, rates, stack.link_report() or {}, lines, speed=stack.speed)
+    if run.story is not None:
+        console.print()
+        tell_story(console, run.story, scenario.epoch_s)
     caption = f"measured: legs, on {machine()}   simulated: link, scenario {scenario.name}, seed {stack.seed}"
     figures = draw_timeline(scenario, run.results, options.out / "timeline", f"{caption}, speed ×{stack.speed:g}")
+    if run.story is not None:
+        from hil.demo.story_figure import draw_story
+
+        figures += draw_story(run.story, scenario.epoch_s, options.out / "story", f"measured, on {machine()}")
     checked = all(result.checked for result in run.results)
     how = "right and whole" if checked else "whole (not all facts are known, so not all are checked)"
     said = f"{'' if run.ok else 'not '}every answer came back {how} within the budget"

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from ground.client import GroundClient
 from hil.demo.result import Result
+from hil.demo.story import Story
 from hil.scenario import QuestionModel, SceneModel
 from hil.stack import Stack
 
@@ -45,6 +46,8 @@ class Run:
         self.observe = observe
         self.ended = ended
         self.results: list[Result] = []
+        self.story: Story | None = None
+        """What came of the scenario's story, once it was told."""
 
     @property
     def budget_s(self) -> float:
@@ -53,7 +56,9 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Whether every question so far came back right and whole within the budget."""
+        """Whether every question so far came back right and whole within the budget, and the story ended well."""
+        if self.story is not None and not self.story.ok:
+            return False
         return not self.to_ask and all(not result.faults(self.budget_s) for result in self.results)
 
     def finish(self) -> None:

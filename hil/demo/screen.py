@@ -18,8 +18,8 @@ from hil.demo.run import Run
 from hil.demo.style import LEG_COLOURS
 from hil.plan import FLIGHT_NODE, GROUND_NODE, contact_plan
 
-SHOWN = tuple(leg for leg in LEGS if leg not in ("UPLINKED", "CHECKING"))
-"""Legs that a query passes today: COP-1 and the release gate are not in yet."""
+SHOWN = tuple(leg for leg in LEGS if leg != "UPLINKED")
+"""Legs that a query passes today: COP-1 is not in yet."""
 PROGRESS_S = 5.0
 """Real seconds between two lines about one query that is still in the same leg."""
 DETAIL_CHARACTERS = 160

@@ -124,7 +124,7 @@ def _frame(axes: Any, scenario: Scenario, lanes: int) -> None:
     axes.spines["bottom"].set_color("#c3c9d2")
     title = f"{scenario.title} · budget {scenario.budget_s:.0f} s"
     axes.set_title(title, loc="left", color=INK, fontsize=13, weight="bold", pad=24)
-    names = [leg for leg in LEGS if leg not in ("UPLINKED", "CHECKING")]
+    names = [leg for leg in LEGS if leg != "UPLINKED"]
     patches = [Patch(color=LEG_COLOURS[leg], label=leg) for leg in names]
     patches += [Patch(color=CONTACT, label="contact"), Patch(color="#f1f2f4", label="no contact (bars hatched)")]
     axes.legend(
