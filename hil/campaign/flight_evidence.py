@@ -15,6 +15,24 @@ LOSSES: Final = {"hung": "hang", "killed": "crash", "exited": "crash"}
 """Why the supervisor lost a child (event `supervisor.child_restarted`), and what a campaign calls it."""
 
 
+PARTS: Final = {"image": "pages", "codes": "codes", "parity": "parity"}
+"""Where damage was found (events `integrity.damage_*`), and what a campaign calls it."""
+DETECTIONS: Final = {
+    "integrity.slot_failed": "storage",
+    "integrity.code_damaged": "code",
+    "inference.gate_disagreed": "replay",
+    "inference.text_differs": "replay",
+    "store.journal_set_aside": "storage",
+    "store.journal_restored": "storage",
+    "store.rows_mended": "storage",
+    "store.query_damaged": "storage",
+    "store.receipt_key_replaced": "storage",
+    "store.receipt_key_missing": "storage",
+    "supervisor.state_file_damaged": "storage",
+}
+"""How a campaign calls what other events tell."""
+
+
 @dataclass(frozen=True)
 class Disturbance:
     """What was done to flight: when (monotonic), to whom, by which means; `changed`, `activated` as in `Evidence`."""
@@ -49,21 +67,17 @@ def losses(link: Telecommander, since: float) -> list[Loss]:
 
 
 def findings(link: Telecommander, since: float) -> list[Detection]:
-    """Damage that flight found in its memory or its files, as its events tell."""
+    """Damage that flight found in its memory, its files or an answer, as its events tell."""
     found = []
     for report, arrived in zip(link.reports, link.arrivals, strict=True):
         if report.name != "event":
             continue
         name, args = str(report.args["event"]), report.args["args"]
-        by = "storage" if name.startswith("store.") else DETECTIONS.get(name, "")
+        by = PARTS.get(str(args.get("part", "")), "") or DETECTIONS.get(name, "")
         if by:
-            outcome = str(args.get("outcome", "")) if isinstance(args, dict) else ""
-            found.append(Detection(by=by, seconds=arrived - since, outcome=outcome, bits=int(args.get("bits", 0))))
+            outcome, bits = str(args.get("outcome", "")), int(args.get("bits", 0))
+            found.append(Detection(by=by, seconds=arrived - since, outcome=outcome, bits=bits))
     return found
-
-
-DETECTIONS: Final[dict[str, str]] = {}
-"""How a campaign calls what each event tells."""
 
 
 def worst(queries: Sequence[Query], expected: dict[int, str]) -> Query:
@@ -124,7 +138,8 @@ def evidence_of(
         verdict=str(receipt.get("verdict", "")) if told.answered else "",
         reason=refused[:200] or told.refused or str(receipt.get("verdict_reason", receipt.get("reason", ""))),
         gated=gated,
-        attempts=1 + int(receipt.get("attempt", 0)),
+        attempts=max(1, int(receipt.get("rounds", 1))),
+        how=str(receipt.get("gate", "")),
         detections=tuple(detections),
         crashed=crashed,
         hung=hung,
