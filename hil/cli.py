@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hil.bench.command import app as bench
-from hil.console import console
-from hil.errors import HilError
+from hil.campaign.command import app as campaign
+from hil.console import console, sentences
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
+app.add_typer(campaign, name="campaign")
 
 ScenarioOption = Annotated[
     str, typer.Option("--scenario", metavar="NAME|FILE", help="A shipped scenario, or a TOML file.")
@@ -27,17 +26,6 @@ def root() -> None:
 
     Try it:  `orbitlm hil demo`  ·  `orbitlm hil demo --scenario storm --seed 7`  ·  `orbitlm hil doctor`
     """
-
-
-@contextlib.contextmanager
-def sentences() -> Iterator[None]:
-    """Turn an error of the bench, or of a file that it cannot write, into its one sentence and exit code 1."""
-    try:
-        yield
-    except (HilError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        typer.echo(f"orbitlm hil: {said}", err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()

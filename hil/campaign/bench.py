@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from flight.integrity.image import image_dir
+from flight.integrity.image import sweep as clear_images
+from flight.supervisor.premises import in_use
 from hil.campaign.draw import Surroundings, draw_fault, number_of
 from hil.campaign.lane import Lane, Setup, Trial, open_lane
 from hil.campaign.plan import Plan
@@ -40,7 +40,7 @@ class Bench:
     def __enter__(self) -> Self:
         sweep()
         plan = self.plan
-        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
             self._surroundings = Surroundings(plan.model_path)
@@ -94,9 +94,8 @@ class Bench:
 
 
 def sweep() -> None:
-    """Remove what benches left that were killed: their folders, and the RAM images that belong to them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(image_dir(folder, None), ignore_errors=True)
+    """Remove the folders of benches that were killed: nobody holds their lock. Their images go with the next start."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if (folder / "lock").exists() and not in_use(folder):
             shutil.rmtree(folder, ignore_errors=True)
+    clear_images(None, in_use)

@@ -15,6 +15,7 @@ from flight.errors import FlightError
 from flight.integrity.guard import GuardSettings, prepare
 from flight.integrity.image import image_dir
 from flight.integrity.image import prepare as prepare_image
+from flight.supervisor.premises import claim
 from hil.errors import CampaignError
 
 _PAGE: Final = 4096
@@ -38,6 +39,7 @@ class BenchImage:
 
     def __init__(self, model: Path, folder: Path) -> None:
         self._folder = folder
+        self._lock = claim(folder)  # else the next flight process to start here would clear our image away
         try:
             prepared = prepare_image(model, data_dir=folder, shm_dir=None)
             self.guard = GuardSettings.of(model, prepared.path, folder)
@@ -73,6 +75,7 @@ class BenchImage:
         for one in self._watched:
             one.memory.close()
         shutil.rmtree(image_dir(self._folder, None), ignore_errors=True)
+        self._lock.close()
 
 
 def _watch(name: str, path: Path) -> _Watched:

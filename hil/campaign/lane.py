@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question
@@ -31,7 +31,7 @@ class Arm:
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    assurance: str = "full"
+    assurance: Literal["none", "pages", "full"] = "full"
     protection: str = ""
 
     @property
@@ -39,6 +39,11 @@ class Arm:
         """Whether answers of this arm can be VERIFIED at all."""
         integrity = self.settings.get("integrity", {})
         return self.assurance != "none" and bool(integrity.get("replay", True))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything looks at the pages of the image in this arm."""
+        return self.assurance != "none" and bool(self.settings.get("integrity", {}).get("pages", True))
 
 
 @dataclass(frozen=True)

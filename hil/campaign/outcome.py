@@ -2,7 +2,8 @@
 
 A row is judged from its `Evidence` alone. "Golden" is the answer of the undamaged model to the same question, made
 twice and bit-identical before the campaign. An answer is *released* when it was given to the user as an answer. It is
-*flagged* when it was released as UNVERIFIED: the user is told not to trust it. An arm without a gate flags nothing.
+*flagged* when it was released as UNVERIFIED: the user is told not to trust it. An arm without a gate flags nothing, and
+what every answer of an arm is called, because a protection is switched off there, is no flag either.
 
 The first rule that holds decides:
 
@@ -15,7 +16,8 @@ The first rule that holds decides:
  5. `clean`: no fault was injected, and the golden answer was released without any alarm.
  6. `hang-recovered`: a process stood still, was ended by its watchdog and started again; the released answer is golden.
  7. `crash-recovered`: a process died and was started again; the released answer is golden.
- 8. `detected-and-recomputed`: the gate took an answer back and it was made again; the released answer is golden.
+ 8. `detected-and-recomputed`: the gate took an answer back, or the engine gave one up (non-finite logits), and it was
+    made again; the released answer is golden.
  9. `masked-semantic`: without a gate only: other tokens that read the same. Case, white space and punctuation apart the
     text is golden, and every known fact of the golden answer is in it.
 10. `corrected`: damage was found and repaired (or was gone when looked at again); the released answer is golden.
@@ -38,6 +40,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from hil.campaign.question import Golden, Question
 
@@ -151,7 +154,7 @@ def _same(evidence: Evidence, golden: Golden) -> bool:
 def _outcome(evidence: Evidence, golden: Golden, same: bool, right: int) -> Outcome:
     if evidence.lost or evidence.doubled or evidence.dead:
         return Outcome.UNRECOVERABLE
-    flagged = evidence.verdict == "unverified"
+    flagged = evidence.verdict == "unverified" and evidence.reason not in _ALWAYS
     if evidence.answer is not None and not same and not flagged:
         reads_the_same = evidence.verdict != "verified" and right >= golden.right
         if reads_the_same and _words(evidence.answer) == _words(golden.text):
@@ -171,6 +174,10 @@ def _outcome(evidence: Evidence, golden: Golden, same: bool, right: int) -> Outc
     if evidence.detections:
         return Outcome.CORRECTED
     return Outcome.MASKED_IDENTICAL if evidence.activated else Outcome.NOT_ACTIVATED
+
+
+_ALWAYS: Final = ("protection_off", "pages_only", "offloaded")
+"""Reasons of UNVERIFIED that say nothing of one answer: every answer of the arm has them."""
 
 
 def _words(text: str) -> list[str]:

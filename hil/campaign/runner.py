@@ -100,6 +100,7 @@ def document(plan: Plan, options: Options) -> dict[str, Any]:
         "plan": plan.model_dump(mode="json", exclude={"folder"}),
         "model": plan.model_path.name,
         "model_sha256": _sha256(plan.model_path),
+        "model_bytes": plan.model_path.stat().st_size,
         "threads": plan.options.get("threads", 1),
         "command": options.command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -1,0 +1,127 @@
+"""`orbitlm hil campaign …`: run a plan, replay a row, tell and compare results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hil.console import console, sentences
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a campaign.")]
+
+
+@app.callback()
+def root() -> None:
+    """Inject thousands of faults, score every answer, and tell how sure the figures are.
+
+    Try it:  `orbitlm hil campaign run quick`  ·  `orbitlm hil campaign plans`
+    """
+
+
+@app.command()
+def plans() -> None:
+    """List the plans that are shipped."""
+    from hil.campaign.plan import load_plan, shipped
+
+    with sentences():
+        for name in shipped():
+            plan = load_plan(name)
+            typer.echo(f"{name:22} {plan.total:>7} injections x {len(plan.arms)} arms, {plan.lane} lane")
+            typer.echo(f"{'':22} {plan.description}")
+
+
+@app.command()
+def run(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A shipped plan, or a TOML file.")],
+    injections: Annotated[int, typer.Option("--injections", min=0, help="How many; 0: as the plan says.")] = 0,
+    halfwidth: Annotated[
+        float, typer.Option("--until-halfwidth", min=0, help="Stop when every arm's interval is this narrow.")
+    ] = 0.0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: this one.")] = 1,
+    scheduler: Annotated[str, typer.Option("--scheduler", metavar="ADDRESS", help="An existing Dask cluster.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take and could show.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: out/campaign/NAME.")] = None,
+) -> None:
+    """Run a plan: golden answers first, then every fault in every arm; then the report.
+
+    Ctrl-C or a kill loses nothing that was written: the same command with --resume goes on.
+
+    Examples:  `orbitlm hil campaign run weights-by-field --workers 2`  ·
+    `orbitlm hil campaign run weights-by-rate --until-halfwidth 0.005`  ·  `orbitlm hil campaign run all --dry-run`
+    """
+    from hil.campaign.forecast import forecast
+    from hil.campaign.plan import load_plan
+    from hil.campaign.progress import Progress
+    from hil.campaign.report import write_report
+    from hil.campaign.runner import Options, command_line, run_plan
+
+    with sentences():
+        chosen = load_plan(plan)
+        where = out or Path("out/campaign") / chosen.name
+        options = Options(where, injections, halfwidth, workers, scheduler, resume, command_line())
+        if dry_run:
+            for line in forecast(chosen, options):
+                typer.echo(line)
+            return
+        try:
+            with Progress(console(), chosen, options) as progress:
+                results = run_plan(chosen, options, progress)
+        except KeyboardInterrupt:
+            typer.echo(f"Interrupted; go on with: orbitlm hil campaign run {plan} --resume --out {where}", err=True)
+            raise typer.Exit(130) from None
+        summary = write_report(results.folder)
+        for line in summary.lines():
+            typer.echo(line)
+        typer.echo(f"Report: {results.folder / 'report.html'}")
+
+
+@app.command()
+def replay(folder: Folder, index: Annotated[int, typer.Argument(min=0, help="The injection to repeat.")]) -> None:
+    """Do one injection of a campaign again, and say whether it came out the same.
+
+    Example:  `orbitlm hil campaign replay out/campaign/quick 17`
+    """
+    from hil.campaign.report import told_differences
+    from hil.campaign.runner import replay as run_again
+
+    with sentences():
+        stored, now = run_again(folder, index)
+    lines, same = told_differences(stored, now)
+    for line in lines:
+        typer.echo(line)
+    if not same:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html, figures, summary.json, rows.parquet and rows.csv from the rows of a campaign.
+
+    Example:  `orbitlm hil campaign report out/campaign/quick`
+    """
+    from hil.campaign.report import write_report
+
+    with sentences():
+        for line in write_report(folder).lines():
+            typer.echo(line)
+        typer.echo(f"Report: {folder / 'report.html'}")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A")], second: Annotated[Path, typer.Argument(metavar="B")]
+) -> None:
+    """Lay two campaigns side by side: outcomes by arm with their intervals.
+
+    Example:  `orbitlm hil campaign compare out/campaign/before out/campaign/after`
+    """
+    from hil.campaign.comparison import compare as lines_of
+
+    with sentences():
+        for line in lines_of(first, second):
+            typer.echo(line)

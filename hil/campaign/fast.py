@@ -1,0 +1,175 @@
+"""The fast lane: a worker is core in one loop, with engine and verifier as they fly as its children.
+
+No UDP, no journal, no scrubber: what decides about an answer is the same as in flight (engine, `flight.verifier`,
+`flight.core.release`), what carries it is not, so some hundred rows are cross-checked through the flight lane. Each
+worker has a RAM image, page codes and parity of its own. After every trial they are proven by hash to be as they were,
+or put right, and the row says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import replace
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from flight.inference.protocol import ChatMessage, Done, Run
+from flight.verifier.protocol import Check
+from hil.campaign.asking import Watch, ask, verify
+from hil.campaign.child import Nursery
+from hil.campaign.crew import ENGINE, VERIFIER, Crew, label
+from hil.campaign.image import BenchImage
+from hil.campaign.lane import Arm, Setup, Trial
+from hil.campaign.outcome import Evidence
+from hil.campaign.question import Golden, Question
+from hil.campaign.session import Session
+from hil.campaign.shot import Shot
+from hil.errors import CampaignError
+from hil.faults import Subject, Victim
+
+_GOLDEN_TOKENS: Final = 320
+_GOLDEN_ID: Final = "f" * 16
+_SILENCE_S: Final = 5.0
+
+
+class FastLane:
+    """Weights, page codes, parity, KV, compute, process memory and registers of engine and verifier, and clean rows."""
+
+    name = "fast"
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._threads = int(setup.options.get("threads", 1))
+        silence = float(setup.options.get("silence_s", _SILENCE_S))
+        self._watch = Watch(silence_s=silence, whole_s=setup.deadline_s)
+        self._stack = contextlib.ExitStack()
+        self._crews: dict[str, Crew] = {}
+        self._limits: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        setup = self._setup
+        try:
+            self._image = BenchImage(setup.model, setup.folder)
+            self._stack.callback(self._image.close)
+            nursery = Nursery(setup.folder)
+            self._stack.callback(nursery.close)
+            name = label(setup.model)
+            for arm in setup.arms:
+                crew = Crew(arm, nursery, self._image, name, self._threads)
+                self._stack.callback(crew.close)
+                self._crews[arm.name] = crew
+        except BaseException:
+            self._stack.close()
+            raise
+        self._subject = Subject(setup.model)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def golden(self, question: Question) -> Golden:
+        """Twice by the engine of every arm, and once more by the exact re-run of every verifier: all bit-identical."""
+        goldens = [self._answer(question, arm, limit) for arm in self._setup.arms for limit in (_GOLDEN_TOKENS, None)]
+        for other in goldens[1:]:
+            if other != goldens[0]:
+                raise CampaignError(
+                    f"The golden runs of question {question.id} differ, so nothing can be compared with them: "
+                    f"{goldens[0].text[:60]!r} and {other.text[:60]!r}."
+                )
+        for arm in self._setup.arms:
+            if arm.gated:
+                self._rerun(question, arm, goldens[0])
+        return goldens[0]
+
+    def _rerun(self, question: Question, arm: Arm, golden: Golden) -> None:
+        """The verifier's exact re-run must be the same answer: another process, the same bits."""
+        no_thinking = hashlib.sha256(b"").hexdigest()
+        check = Check(
+            id=_GOLDEN_ID,
+            attempt=1,
+            assurance="full",
+            run=_run(question, self._limits[question.id], _GOLDEN_ID),
+            token_ids=golden.tokens,
+            prompt_sha256=golden.prompt_sha256,
+            answer_sha256=golden.answer_sha256,
+            thinking_sha256=no_thinking,
+            stop="eos",
+            suspect=True,
+        )
+        word = verify(self._crews[arm.name].child(VERIFIER), check, Shot.none(), self._watch)
+        if isinstance(word, str) or not word.agrees or word.how != "rerun":
+            found = word if isinstance(word, str) else f"{word.reason} at token {word.differs_at}"
+            raise CampaignError(
+                f"The verifier's exact re-run of question {question.id} is not the engine's answer ({found}): the arm "
+                f"{arm.name} cannot be measured here."
+            )
+
+    def run(self, trial: Trial, arm: Arm) -> Evidence:
+        """One trial in one arm; image, codes and parity are proven afterwards."""
+        crew = self._crews[arm.name]
+        shot = Shot(trial.fault, Victim.of_guard(self._subject, self._image.guard, crew.pids()))
+        run = _run(trial.question, len(trial.golden.tokens) + self._setup.margin, f"{trial.index + 1:016x}")
+        began = monotonic()
+        evidence = Session(arm, crew, shot, self._watch, run).run()
+        seconds = monotonic() - began
+        shot.end()
+        left = self._image.restore()
+        made = shot.injection
+        return replace(
+            evidence,
+            injected=trial.fault is not None,
+            activated=shot.activated and (arm.guarded or not shot.guards),
+            changed=made.flips if made is not None else (),
+            proven=not left,
+            seconds=seconds,
+            note="; ".join(filter(None, (shot.note, made.note if made is not None else "", _left(left)))),
+            labels=shot.labels(),
+        )
+
+    def _answer(self, question: Question, arm: Arm, limit: int | None) -> Golden:
+        """One answer of the engine. `limit` None: as trials ask, within the golden length and the margin."""
+        crew = self._crews[arm.name]
+        tokens = limit or self._limits[question.id]
+        said = ask(crew.child(ENGINE), _run(question, tokens, _GOLDEN_ID), Shot.none(), self._watch)
+        end = said.end
+        if not isinstance(end, Done) or not said.whole or (end.stop != "eos" and limit is None):
+            raise CampaignError(
+                f"The undamaged model does not answer question {question.id} to its end: {end or said.lost}."
+            )
+        self._limits[question.id] = end.tokens + self._setup.margin
+        text = said.text.decode("utf-8", "replace")
+        return Golden(
+            question=question.id,
+            tokens=end.token_ids,
+            prompt_tokens=end.prompt_tokens,
+            text=text,
+            answer_sha256=end.answer_sha256,
+            prompt_sha256=said.prompt_sha256,
+            stop=end.stop,
+            right=question.right(text),
+        )
+
+
+def _run(question: Question, max_tokens: int, query_id: str) -> Run:
+    """The query as core hands it over: greedy, the messages frozen."""
+    return Run(
+        id=query_id,
+        attempt=0,
+        messages=tuple(ChatMessage.model_validate({"role": role, "content": text}) for role, text in question.messages),
+        thinking=False,
+        max_tokens=max_tokens,
+        time_budget_s=3600,
+        temperature=0,
+        top_p=1,
+        top_k=0,
+        seed=1,
+        pace=0,
+    )
+
+
+def _left(names: tuple[str, ...]) -> str:
+    return f"restored by the bench: {', '.join(names)}" if names else ""

@@ -1,0 +1,224 @@
+"""The figures of a campaign: counts, rates and intervals by arm, field, bit, kind and layer; latencies; the mission."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_size, upper_bound
+from hil.campaign.mission import mission
+from hil.campaign.outcome import Outcome, Silent
+from hil.campaign.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA: Final = "orbitlm.campaign.summary/1"
+_AT_START: Final = ("now", "start")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`values` is what `summary.json` holds; `lines` are for a terminal."""
+
+    values: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """Outcomes by arm, with the bound of the silent ones."""
+        values = self.values
+        lines = [f"{values['plan']}: {values['injections']} injections (measured), model {values['model']}."]
+        for name, arm in values["arms"].items():
+            counts = ", ".join(f"{one['hits']} {outcome}" for outcome, one in arm["outcomes"].items() if one["hits"])
+            silent = arm["outcomes"][Outcome.SILENT]
+            lines.append(f"{name:12} {counts}")
+            lines.append(f"{'':12} silent {percent(silent)}; per activated fault {percent(arm['silent_activated'])}")
+        return lines
+
+
+def percent(interval: dict[str, Any]) -> str:
+    """An interval in words: "3 of 1000 = 0.300 % [0.062, 0.874]"."""
+    if not interval["trials"]:
+        return "none was tried"
+    low, high = 100 * interval["low"], 100 * interval["high"]
+    return f"{interval['hits']} of {interval['trials']} = {100 * interval['rate']:.3g} % [{low:.3g}, {high:.3g}]"
+
+
+def summarize(frame: pd.DataFrame, document: dict[str, Any]) -> Summary:
+    """The summary of rows (`load_results`) and of `campaign.json`."""
+    plan = Plan.model_validate(document["plan"])
+    arms = {name: _arm(frame[frame.arm == name]) for name in plan.arms}
+    tables = {
+        name: {arm: _table(rows, columns) for arm, rows in _by_arm(frame, plan)} for name, columns in _TABLES.items()
+    }
+    values = {
+        "schema": SCHEMA,
+        "kind": "measured",
+        "plan": plan.name,
+        "description": plan.description,
+        "lane": plan.lane,
+        "seed": plan.seed,
+        "injections": int(frame["index"].nunique()),
+        "confidence": CONFIDENCE,
+        "model": document["model"],
+        **{key: document.get(key) for key in _FROM_DOCUMENT},
+        "arms": arms,
+        "tables": tables,
+        "latency": {arm: _latency(rows) for arm, rows in _by_arm(frame, plan)},
+        "leveugle_1_percent": sample_size(_bits(document), 0.01) if _bits(document) else None,
+        "mission": _mission(frame, plan, document),
+        "unexplained": _notes(frame),
+    }
+    return Summary(_plain(values))
+
+
+_FROM_DOCUMENT: Final = (
+    "model_sha256",
+    "model_bytes",
+    "threads",
+    "command",
+    "started",
+    "machine",
+    "versions",
+    "commit",
+)
+_TABLES: Final = {
+    "stratum": ["stratum"],
+    "model": ["model"],
+    "at": ["at"],
+    "role": ["type", "role"],
+    "bit": ["type", "role", "bit"],
+    "kind": ["kind"],
+    "layer": ["layer"],
+    "process": ["process"],
+}
+
+
+def _by_arm(frame: pd.DataFrame, plan: Plan) -> Iterable[tuple[str, pd.DataFrame]]:
+    return [(name, frame[frame.arm == name]) for name in plan.arms]
+
+
+def _arm(rows: pd.DataFrame) -> dict[str, Any]:
+    total = len(rows)
+    counts = rows.outcome.value_counts().to_dict()
+    silent = int(counts.get(Outcome.SILENT, 0))
+    active = int(rows.activated.sum())
+    kinds = rows.silent.value_counts().to_dict()
+    broken = int(((rows.verdict == "verified") & ~rows.same).sum())
+    return {
+        "rows": total,
+        "activated": active,
+        "outcomes": {one.value: _interval(int(counts.get(one.value, 0)), total) for one in Outcome},
+        "silent_activated": _interval(silent, active),
+        "silent_one_sided": upper_bound(silent, total) if total else 1.0,
+        "token_changed": _interval(int(kinds.get(Silent.TOKEN_CHANGED.value, 0)), total),
+        "task_wrong": _interval(int(kinds.get(Silent.TASK_WRONG.value, 0)), total),
+        "verified": _interval(int((rows.verdict == "verified").sum()), total),
+        "verified_but_not_golden": _interval(broken, total),
+        "not_proven_by_itself": int((rows.proven == "false").sum()),
+        "reasons": {str(key): int(value) for key, value in rows[rows.reason != ""].reason.value_counts().items()},
+        "detected_by": {
+            str(key): int(value) for key, value in rows[rows.detected_by != ""].detected_by.value_counts().items()
+        },
+        "repaired_by": {
+            str(key): int(value) for key, value in rows[rows.repaired_by != ""].repaired_by.value_counts().items()
+        },
+        "how": {str(key): int(value) for key, value in rows[rows.how != ""].how.value_counts().items()},
+        "restarts": int(rows.restarts.sum()),
+    }
+
+
+def _table(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    """Silent corruptions by the values of columns; rows where none applies are left out."""
+    known = rows[(rows[columns[-1]] != "") & (rows[columns[-1]] != -1)]
+    found = []
+    for key, group in known.groupby(columns, sort=True):
+        names = key if isinstance(key, tuple) else (key,)
+        silent = int((group.outcome == Outcome.SILENT).sum())
+        lost = int(group.outcome.isin([Outcome.REFUSED, Outcome.UNRECOVERABLE]).sum())
+        found.append(
+            {
+                **dict(zip(columns, names, strict=True)),
+                **asdict(clopper_pearson(silent, len(group))),
+                "refused": lost,
+                "not_activated": int((~group.activated).sum()),
+            }
+        )
+    return found
+
+
+def _latency(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        name: _quantiles(rows[column].dropna())
+        for name, column in (("detection_s", "detection_s"), ("repair_s", "repair_s"), ("recovery_s", "recovery_s"))
+    } | {"row_s": _quantiles(rows.seconds.dropna())}
+
+
+def _quantiles(values: pd.Series) -> dict[str, Any]:
+    if values.empty:
+        return {"count": 0}
+    marks = {f"p{round(100 * q)}": float(values.quantile(q)) for q in (0.5, 0.9, 0.99)}
+    return {"count": len(values), **marks, "max": float(values.max())}
+
+
+def uniform(frame: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Rows of flips from the start, uniform over all bytes of the model: what the mission rests on."""
+    names = [
+        stratum.name
+        for stratum in plan.strata
+        if stratum.target == "weights" and not stratum.where and set(stratum.at) <= set(_AT_START)
+        if set(stratum.model) <= {"single", "upset"}
+    ]
+    return frame[frame.stratum.isin(names)]
+
+
+def _mission(frame: pd.DataFrame, plan: Plan, document: dict[str, Any]) -> dict[str, Any] | None:
+    """The mission figure's values; None where no stratum is uniform over the model, or none is bare."""
+    rows = uniform(frame, plan)
+    bare = [name for name, arm in plan.arms.items() if arm.assurance == "none"]
+    gated = [name for name, arm in plan.arms.items() if arm.assurance == "full"]
+    bits = _bits(document)
+    if rows.empty or not bare or not bits:
+        return None
+    share = _silent(rows, bare[0])
+    shielded = _silent(rows, gated[0]) if gated else None
+    return {
+        "kind": "derived: shares measured, upset rates cited, formulas in hil/campaign/mission.py",
+        "bits": bits,
+        "bare": asdict(share),
+        "protected": asdict(shielded) if shielded else None,
+        "points": [asdict(point) for point in mission(bits, share, shielded)],
+    }
+
+
+def _silent(rows: pd.DataFrame, arm: str) -> Interval:
+    mine = rows[rows.arm == arm]
+    return clopper_pearson(int((mine.outcome == Outcome.SILENT).sum()), len(mine))
+
+
+def _notes(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every silent row of an arm with a gate, whole: each one is to be explained."""
+    rows = frame[(frame.outcome == Outcome.SILENT) & (frame.verdict == "verified")]
+    return [{str(key): value for key, value in row.items()} for row in rows.head(100).to_dict("records")]
+
+
+def _interval(hits: int, trials: int) -> dict[str, Any]:
+    return asdict(clopper_pearson(hits, trials))
+
+
+def _bits(document: dict[str, Any]) -> int:
+    return 8 * int(document.get("model_bytes") or 0)
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON takes them: no NaN, no numpy."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
