@@ -24,8 +24,14 @@ InsecureOption = Annotated[
     bool, typer.Option("--insecure-link", help="Allow addresses beyond loopback; commands are not authenticated yet.")
 ]
 
+FaultsOption = Annotated[
+    bool, typer.Option("--allow-faults", help="Let the bench's fault injector in: never on a spacecraft that flies.")
+]
 
-def _overrides(model: Path | None, data: Path | None, insecure_link: bool) -> dict[str, Any]:
+
+def _overrides(
+    model: Path | None, data: Path | None, insecure_link: bool, allow_faults: bool = False
+) -> dict[str, Any]:
     """The command line as settings: only what was said."""
     values: dict[str, Any] = {}
     if model is not None:
@@ -34,6 +40,8 @@ def _overrides(model: Path | None, data: Path | None, insecure_link: bool) -> di
         values["data"] = str(data)
     if insecure_link:
         values["link"] = {"insecure": True}
+    if allow_faults:
+        values["faults"] = {"allowed": True}
     return values
 
 
@@ -57,6 +65,7 @@ def run(
     model: ModelOption = None,
     data: DataOption = None,
     insecure_link: InsecureOption = False,
+    allow_faults: FaultsOption = False,
 ) -> None:
     """Fly: start supervisor, core and engine, and stay until SIGTERM or Ctrl-C.
 
@@ -66,7 +75,7 @@ def run(
     from flight.supervisor.supervisor import fly
 
     try:
-        fly(load(config, _overrides(model, data, insecure_link)))
+        fly(load(config, _overrides(model, data, insecure_link, allow_faults)))
     except FlightError as error:
         _give_up(error)
 

@@ -10,7 +10,7 @@ import logging
 import socket
 import sys
 
-from flight.control import ControlChannel, die_with_parent
+from flight.control import ControlChannel, die_with_parent, let_trace
 from flight.core.core import Core
 from flight.core.shell import Shell
 from flight.settings import FlightSettings
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = FlightSettings.from_child_json(given.settings)
+    if settings.faults.allowed:
+        let_trace()
     control = ControlChannel.from_fd(given.control_fd)
     control.send({"beat": 0, "phase": "loading"})
     journal, set_aside = Journal.recover(settings.data_dir / "journal.sqlite", settings.store)

@@ -95,6 +95,8 @@ class Core:
             self.reporter.event("core.crc_extension_missing", {}, now)
         if not is_loopback(split_address(self._settings.link.bind, "link.bind")[0]):
             self.reporter.event("core.unauthenticated_link", {"address": self._settings.link.bind}, now)
+        if self._settings.faults.allowed:
+            self.reporter.event("core.faults_allowed", {}, now)
         self._signer.start(self.reporter, now)
         self._tell_damage(now)
         found = self.runner.recover()

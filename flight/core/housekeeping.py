@@ -32,6 +32,7 @@ class Housekeeping:
     ) -> None:
         self._speed = settings.clock.speed
         self._insecure = not is_loopback(split_address(settings.link.bind, "link.bind")[0])
+        self._faults = settings.faults.allowed
         self._journal = journal
         self._reporter = reporter
         self._commander = commander
@@ -80,6 +81,7 @@ class Housekeeping:
             EVT_N=self._reporter.events,
             SEC="unauthenticated",
             INSEC=self._insecure,
+            FAULT=self._faults,
         )
         return values
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from flight.control import ControlChannel, die_with_parent
+from flight.control import ControlChannel, die_with_parent, let_trace
 from flight.inference.settings import EngineSettings
 
 LEFT: Final = 0
@@ -46,7 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
     from flight.inference.duty import Duty, Leave
     from flight.inference.engine import Engine
     from flight.inference.errors import ModelRefused
-    from flight.inference.fault_port import let_trace
 
     duty = Duty(ControlChannel.from_fd(given.control_fd))
     duty.catch_signals()

@@ -17,16 +17,8 @@ import llama_cpp
 from flight.inference.errors import QueryRefused
 from flight.inference.protocol import Arm, Held, Indication, Struck
 
-_PR_SET_PTRACER: Final = 0x59616D61  # linux/prctl.h: "Yama"
-_ANY: Final = ctypes.c_ulong(-1)
-
 EvalCallback = llama_cpp.ggml_backend_sched_eval_callback
 """bool (ggml_tensor *, bool ask, void *): asked whether it wants to see a node, then shown it once it is computed."""
-
-
-def let_trace() -> None:
-    """Let any process of this user trace this one, where Yama would allow only its ancestors (prctl(2))."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)  # EINVAL without Yama: nothing to allow
 
 
 class Listener(Protocol):

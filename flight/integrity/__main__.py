@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from flight.control import ControlChannel, die_with_parent
+from flight.control import ControlChannel, die_with_parent, let_trace
 from flight.integrity.settings import ScrubberSettings
 
 LEFT: Final = 0
@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     from flight.integrity.self_test import Blind
     from flight.integrity.service import ScrubDuty, Service
 
+    if settings.faults:
+        let_trace()
     log = logging.getLogger("flight.integrity")
     duty = ScrubDuty(ControlChannel.from_fd(given.control_fd))
     duty.catch_signals()

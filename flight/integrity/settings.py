@@ -52,6 +52,7 @@ class ScrubberSettings(BaseModel):
     """`--settings` of `python -m flight.integrity`; the defaults live in `flight/settings.py` alone.
 
     `bytes_per_s` 0: no pass but by command. `copy_to`: where a copy of the model is kept on flash as the other slot.
+    `faults`: the bench may trace this process.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,3 +64,4 @@ class ScrubberSettings(BaseModel):
     deep_s: float
     self_test_s: float
     copy_to: Path | None
+    faults: bool = False

@@ -124,4 +124,5 @@ class Image:
             deep_s=own.deep_s,
             self_test_s=own.self_test_s,
             copy_to=self.copy_to,
+            faults=self._settings.faults.allowed,
         )

@@ -11,7 +11,7 @@ import sys
 
 from pydantic import ValidationError
 
-from flight.control import ControlChannel, die_with_parent
+from flight.control import ControlChannel, die_with_parent, let_trace
 from flight.inference.__main__ import LEFT, RENEW, UNFIT
 from flight.verifier.settings import VerifierSettings
 
@@ -39,7 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     from flight.inference.channel import core_socket
     from flight.inference.duty import Leave
     from flight.inference.errors import ModelRefused
-    from flight.inference.fault_port import let_trace
     from flight.integrity.errors import IntegrityError
     from flight.verifier.duty import CheckDuty
     from flight.verifier.verifier import Unsound, Verifier
