@@ -35,6 +35,6 @@ class Status:
             lost=message["lost"],
             resets=message["resets"],
             pids=message["pids"],
-            slot=message["slot"],
-            faulty=tuple(message["faulty"]),
+            slot=message.get("slot", "first"),
+            faulty=tuple(message.get("faulty", ())),
         )

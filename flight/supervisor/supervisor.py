@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flight.errors import ChildUnfit, ModelUnfit, NoRoom, StartRefused
@@ -19,8 +20,8 @@ from flight.supervisor.child import Child, describe_end
 from flight.supervisor.crew import Crew
 from flight.supervisor.image import Image
 from flight.supervisor.log import log_to
-from flight.supervisor.notify import OuterWatchdog
 from flight.supervisor.outbox import Outbox
+from flight.supervisor.outer_watchdog import Device, OuterWatchdog, Systemd
 from flight.supervisor.publisher import Publisher
 from flight.supervisor.slots import Slots
 from flight.supervisor.watch import Watch
@@ -45,7 +46,7 @@ class Supervisor:
         self._data = settings.data_dir
         self._stopping = ""
         self._outbox = Outbox()
-        self._watchdog = OuterWatchdog()
+        self._watchdog = OuterWatchdog([Systemd()])
         self._slots = Slots(self._settings)
         self._wake_r, self._wake_w = socket.socketpair()
         self._crew: Crew
@@ -69,6 +70,7 @@ class Supervisor:
                 self._image = Image(self._settings)
                 stack.callback(self._image.release)
                 self._load_state()
+                self._open_watchdog()
                 self._crew = Crew(self._settings, self._image, link.fileno(), stack)
                 self._core = self._crew.core
                 stack.callback(self._end)
@@ -111,6 +113,18 @@ class Supervisor:
         cause = "unknown" if trouble else "first" if not before.boot else "shutdown" if before.clean else "crash"
         self._event("supervisor.booted", {"boot": after.boot, "cause": cause})
 
+    def _open_watchdog(self) -> None:
+        """The board's own watchdog, where the settings name it; flight goes on without one that is not there."""
+        own = self._settings.supervisor
+        if not own.watchdog_device:
+            return
+        try:
+            self._watchdog.add(Device(Path(own.watchdog_device), own.watchdog_s))
+        except OSError as error:
+            LOG.error("the watchdog %s cannot be opened: %s", own.watchdog_device, error)
+            said = {"device": own.watchdog_device, "detail": error.strerror or str(error)}
+            self._event("supervisor.watchdog_missing", said)
+
     def _prepare_image(self) -> None:
         """Copy the model into its RAM image; where that is impossible, end with a sentence or fly on in safe mode."""
         if self._state.mode == state.SAFE:
@@ -149,8 +163,7 @@ class Supervisor:
         """Called while a large model is copied: a signal must not wait for its end, nor the outer watchdog."""
         if self._stopping:
             raise _Stopped
-        if self._publisher.announced:
-            self._watchdog.tick(time.monotonic(), True)
+        self._watchdog.tick(time.monotonic(), True)
 
     def _start_workers(self, now: float) -> None:
         for child in self._crew.workers:
@@ -159,7 +172,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
-        self._watchdog.notify("STOPPING=1")
+        self._watchdog.stopping()
         if self._stopping:
             self._event("supervisor.shutdown", {"cause": self._stopping})
             self._hand_events_over()
@@ -178,15 +191,13 @@ class Supervisor:
     # ---- one turn ---------------------------------------------------
 
     def _turn(self) -> None:
-        feed = self._watchdog.due() if self._publisher.announced else None
-        now = self._watch.turn(feed, self._heard, self._lost)
+        now = self._watch.turn(self._watchdog.due(), self._heard, self._lost)
         if self._watch.started:
             if self._core in self._watch.started:
                 self._outbox.again()
             self._watch.started.clear()
             self._publisher.again()
-        if self._publisher.announced:  # before READY=1 systemd waits by TimeoutStartSec
-            self._watchdog.tick(now, self._all_working(now))
+        self._watchdog.tick(now, self._all_working(now))
         self._hand_events_over()
         self._publish()
 
@@ -330,7 +341,7 @@ class Supervisor:
         """Tell core and `ready.json` what has changed; and, once, the world that flight is up."""
         if not self._publisher.publish(self._crew, self._image, self._state):
             return
-        self._watchdog.notify("READY=1")
+        self._watchdog.ready()
         host, port = self._link_address
         with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
             slot = "" if self._state.slot == state.FIRST else f", model slot {self._state.slot}"

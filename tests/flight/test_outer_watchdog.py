@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flight.client import DEADLINE_S, Client
-from tests.flight.process import Flight
+from tests.flight.process import Flight, await_true
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +97,40 @@ def test_watchdog_is_fed_in_safe_mode(flight: Callable[..., Flight], client: Cli
     systemd.drain()
     systemd.await_word("WATCHDOG=1")
     systemd.await_word("WATCHDOG=1")
+
+
+def test_the_boards_own_watchdog_starves_with_a_stopped_child(
+    flight: Callable[..., Flight], client: Client, tmp_path: Path
+) -> None:
+    """Fed from the start, withheld while the scrubber is stopped, and put to rest at an orderly end."""
+    device = tmp_path / "watchdog"
+    os.mkfifo(device)
+    reader = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
+    process = flight(
+        supervisor={
+            "ping_s": 0.05,
+            "answer_s": 0.5,
+            "backoff_s": 3600.0,
+            "backoff_max_s": 3600.0,
+            "watchdog_device": str(device),
+            "watchdog_s": 1.0,
+        },
+    )
+    process.start(client)
+    await_true("a meal", lambda: b"\0" in eaten(reader))
+    process.kill("scrubber_pid", signal.SIGSTOP)
+    process.await_ready(lambda now: now["scrubber_pid"] is None)
+    eaten(reader)
+    time.sleep(2.0)  # twice the time after which the board would be reset
+    assert eaten(reader) == b""
+    process.stop()
+    await_true("the magic close", lambda: eaten(reader).endswith(b"V"))
+    os.close(reader)
+
+
+def eaten(reader: int) -> bytes:
+    """What came since the last look."""
+    try:
+        return os.read(reader, 4096)
+    except BlockingIOError:
+        return b""

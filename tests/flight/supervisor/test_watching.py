@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.supervisor.notify import OuterWatchdog
 from flight.supervisor.outbox import KEPT, Outbox
+from flight.supervisor.outer_watchdog import Device, OuterWatchdog, Systemd
 from flight.supervisor.restarts import Restarts
 from flight.supervisor.vital import Limits, Vital
 
@@ -106,17 +109,76 @@ class TestOuterWatchdog:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
             systemd.bind(str(tmp_path / "n"))
             systemd.setblocking(False)
-            watchdog = OuterWatchdog({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "2000000"})
+            watchdog = OuterWatchdog([Systemd({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "2000000"})])
+            watchdog.tick(0.0, True)
+            assert watchdog.fed == 0, "before READY=1 systemd waits by TimeoutStartSec"
+            watchdog.ready()
             for now, working in ((0.0, True), (0.5, True), (1.0, False), (2.0, False), (3.0, True)):
                 watchdog.tick(now, working)
+            watchdog.stopping()
             assert (watchdog.fed, watchdog.withheld) == (2, 2)
-            assert [systemd.recv(64), systemd.recv(64)] == [b"WATCHDOG=1"] * 2
+            said = [systemd.recv(64) for _ in range(4)]
+            assert said == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
 
     def test_without_systemd_it_does_nothing(self) -> None:
-        watchdog = OuterWatchdog({})
+        watchdog = OuterWatchdog([Systemd({})])
+        watchdog.ready()
         watchdog.tick(0.0, True)
-        watchdog.notify("READY=1")
         assert (watchdog.fed, watchdog.due()) == (0, None)
 
     def test_a_socket_that_is_gone_is_no_trouble(self, tmp_path: Path) -> None:
-        OuterWatchdog({"NOTIFY_SOCKET": str(tmp_path / "gone")}).notify("READY=1")
+        Systemd({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+
+
+class TestDevice:
+    """The board's watchdog; a FIFO stands for the device, which no test machine has to lend."""
+
+    def test_it_eats_from_the_start_and_rests_after_the_magic_close(self, tmp_path: Path) -> None:
+        reader = fifo(tmp_path / "watchdog")
+        device = Device(tmp_path / "watchdog", 30.0)
+        watchdog = OuterWatchdog([device])
+        for now, working in ((0.0, True), (5.0, True), (10.0, True), (20.0, False), (30.0, True)):
+            watchdog.tick(now, working)
+        assert (watchdog.fed, watchdog.withheld, device.interval_s) == (3, 1, 10.0)
+        assert os.read(reader, 64) == b"\0\0\0"
+        watchdog.stopping()
+        assert os.read(reader, 64) == b"V"
+        assert os.read(reader, 64) == b"", "it is closed"
+        watchdog.tick(99.0, True)
+        os.close(reader)
+
+    def test_a_supervisor_that_dies_never_says_the_magic_word(self, tmp_path: Path) -> None:
+        """A closed device without it goes on counting, and resets the board."""
+        reader = fifo(tmp_path / "watchdog")
+        device = Device(tmp_path / "watchdog", 30.0)
+        device.feed()
+        os.close(device._fd or -1)  # as the kernel does for a killed process
+        assert os.read(reader, 64) == b"\0"
+        assert os.read(reader, 64) == b""
+        os.close(reader)
+
+    def test_the_driver_is_spoken_to_as_linux_watchdog_h_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """WDIOC_SETTIMEOUT answers with the timeout in force, which sets the meals; WDIOC_KEEPALIVE is a meal."""
+        calls: list[tuple[int, bytes]] = []
+
+        def ioctl(_fd: int, request: int, argument: bytes) -> bytes:
+            calls.append((request, argument))
+            return struct.pack("i", 12)
+
+        monkeypatch.setattr("fcntl.ioctl", ioctl)
+        (tmp_path / "watchdog").touch()
+        device = Device(tmp_path / "watchdog", 30.0)
+        device.feed()
+        assert calls == [(0xC0045706, struct.pack("i", 30)), (0x80045705, struct.pack("i", 0))]
+        assert (device.timeout_s, device.interval_s) == (12.0, 4.0)
+        assert (tmp_path / "watchdog").read_bytes() == b""
+        device.stopping()
+        assert (tmp_path / "watchdog").read_bytes() == b"V"
+
+
+def fifo(path: Path) -> int:
+    """A FIFO and its reading end."""
+    os.mkfifo(path)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
