@@ -100,15 +100,17 @@ def show_blind(name: str, outcomes: Sequence[Outcome], wrong: int) -> None:
 _QUIET_S = 10.0
 
 
-def _lines(console: Console, name: str) -> Callable[[int, int], None]:
-    """Return an `advance` that prints a line when nothing has been heard for 10 seconds."""
-    told = time.monotonic()
+def _lines(console: Console, name: str, unit: str, size: float) -> Callable[[float, float], None]:
+    """Return an `advance` that prints a line with an estimate when nothing has been heard for 10 seconds."""
+    begun = told = time.monotonic()
 
-    def advance(done: int, whole: int) -> None:
+    def advance(done: float, whole: float) -> None:
         nonlocal told
-        if time.monotonic() - told >= _QUIET_S:
-            told = time.monotonic()
-            console.print(f"{name}: {done / 1e6:.0f} of {whole / 1e6:.0f} MB", highlight=False)
+        now = time.monotonic()
+        if now - told >= _QUIET_S and done:
+            told, left = now, (now - begun) * (whole - done) / done
+            line = f"{name}: {done / size:.0f} of {whole / size:.0f}{unit}, about {left:.0f} s left"
+            console.print(line, highlight=False)
 
     return advance
 
@@ -119,7 +121,7 @@ def byte_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(console, name)
+        yield _lines(console, name, " MB", 1e6)
         return
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=None)
@@ -128,8 +130,13 @@ def byte_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def count_progress(name: str, whole: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar for things counted; yields `advance(done)`."""
+    """Show a bar for things counted, or without a terminal a line now and then; yields `advance(done)`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        advance = _lines(console, name, "", 1)
+        yield lambda done: advance(done, whole)
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=whole)
         yield lambda done: progress.update(task, completed=done)

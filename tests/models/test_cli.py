@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from models import cadet_path
 from models.cli import app
 from models.fetch import pin_path
+from models.show import byte_progress, count_progress
 
 COMMANDS = (
     "list",
@@ -138,3 +140,22 @@ def test_without_its_library_a_command_names_what_installs_it(
     code, text = run(*words)
     assert code == 1
     assert "orbitlm models: This command needs gguf: install the models extra" in text
+
+
+def test_without_a_terminal_something_long_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line every ten seconds with an estimate, and none for what is quick."""
+    now = [100.0]
+    monkeypatch.setattr("models.show.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with byte_progress("model.gguf") as advance:
+        for second in range(25):
+            now[0] = 100.0 + second
+            advance(second * 10_000_000, 1_000_000_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "model.gguf: 100 of 1000 MB, about 90 s left",
+        "model.gguf: 200 of 1000 MB, about 80 s left",
+    ]
+    with count_progress("questions", 50) as count:
+        count(50)
+    assert capsys.readouterr().err == ""
