@@ -72,7 +72,6 @@ class Gatekeeper:
         run = self._checking
         if run is None or run.release is None:
             return None
-        run.verifier_restarts += 1
         run.waiting_since = now.monotonic
         return self._follow(run, run.release.verifier_lost(), now)
 

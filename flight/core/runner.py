@@ -291,6 +291,8 @@ class Runner:
 
     def verifier_lost(self, now: Moment) -> None:
         """The verifier is gone; what it was at, the next one is asked."""
+        if self.active is not None:
+            self.active.verifier_restarts += 1
         self._decide(self.gate.lost(now), now)
 
     def suspect(self) -> None:

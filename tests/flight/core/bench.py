@@ -144,10 +144,17 @@ class PocketVerifier:
 class Bench:
     """One data directory, and the core that lives in it now."""
 
-    def __init__(self, data: Path, store: Mapping[str, Any] | None = None, **core: Any) -> None:
+    def __init__(
+        self,
+        data: Path,
+        store: Mapping[str, Any] | None = None,
+        integrity: Mapping[str, Any] | None = None,
+        **core: Any,
+    ) -> None:
         self.data = data
         (data / "scenes").mkdir(exist_ok=True)
-        self.settings = FlightSettings.model_validate({"data": str(data), "core": core, "store": store or {}})
+        sections = {"core": core, "store": store or {}, "integrity": integrity or {}}
+        self.settings = FlightSettings.model_validate({"data": str(data), **sections})
         self.time = 100.0
         self._seq = 0
         self.ear = Ear()

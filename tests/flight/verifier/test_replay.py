@@ -39,7 +39,7 @@ def test_every_position_gets_its_row(rig: Rig) -> None:
     run = run_for("Tell me all that you know.", max_tokens=150, temperature=1.5, seed=4)
     check = rig.answer(run)
     prompt = rig.maker.make(run.messages, thinking=False).tokens
-    tokens = check.token_ids * 4
+    tokens = check.token_ids * 40
     tokens = tokens[: 2 * ROWS + 7]
     assert len(tokens) > 2 * ROWS
     exact = exact_rows(rig.decoder, prompt, tokens)

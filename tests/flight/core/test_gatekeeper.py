@@ -1,0 +1,314 @@
+"""Core between engine and verifier: the leg CHECKING, verdicts and what a receipt says of them, losses and renewal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flight.inference.protocol import Cancel
+from flight.integrity.protocol import Found
+from tests.flight.core.bench import FACTS, Bench, finish, text_for
+
+AGAIN = {"agrees": False, "reason": "tokens", "differs_at": 2, "expected": 7}
+FOUND = Found(part="image", page=3, outcome="bit", bits=1, places=(), tensors=("t",), chunk=0, sentence="Page 3.")
+
+
+def receipt(bench: Bench, query_id: int = 1) -> dict[str, Any]:
+    return dict(bench.said("inference.receipt", query_id=query_id)[-1].args)
+
+
+def steps(bench: Bench, request: bytes) -> list[str]:
+    return [one.args["step"] for one in bench.said("verification.step", request_id=request)]
+
+
+def wishes(bench: Bench) -> list[str]:
+    return [message["do"] for message in bench.core.bridge.outgoing if "do" in message]
+
+
+@pytest.fixture
+def held(bench: Bench) -> Bench:
+    """An answer waits for the verifier's word."""
+    bench.ready()
+    bench.verifier.holds = True
+    bench.ask(1)
+    finish(bench)
+    return bench
+
+
+def test_an_answer_is_final_only_after_the_gates_word(held: Bench) -> None:
+    """Its text has left, its receipt has not; then the verdict stands in it."""
+    assert not held.said("inference.receipt")
+    assert held.said("inference.segment")
+    assert held.state(1) == "running"
+    held.verifier.tell(held.now)
+    word = receipt(held)
+    assert (word["verdict"], word["verdict_reason"], word["gate"], word["rounds"]) == ("verified", "none", "replay", 1)
+    assert (word["page_passes"], word["pass_age_ms"], word["assurance"]) == (1, 0, "full")
+    assert held.state(1) == "done"
+
+
+def test_checking_is_a_step_of_its_own(bench: Bench) -> None:
+    bench.ready()
+    request = bench.ask(1)
+    finish(bench)
+    assert steps(bench, request) == ["decode", "checking"]
+
+
+def test_the_gate_is_asked_with_what_the_journal_says(held: Bench) -> None:
+    """Question, tokens and hashes of one answer."""
+    check = held.verifier.asked[0]
+    assert [one.content for one in check.run.messages] == ["What?"]
+    assert bytes(check.token_ids) == text_for(check.run)
+    assert check.assurance == "full"
+    assert not check.suspect
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict", "reason", "checks"),
+    [
+        ("none", "unchecked", "none", 0),
+        ("pages", "unverified", "pages_only", 1),
+        ("full", "verified", "none", 1),
+        ("as_set", "verified", "none", 1),
+    ],
+)
+def test_assurance_is_the_questions_choice(bench: Bench, asked: str, verdict: str, reason: str, checks: int) -> None:
+    bench.ready()
+    bench.ask(1, assurance=asked)
+    finish(bench)
+    word = receipt(bench)
+    assert (word["verdict"], word["verdict_reason"], len(bench.verifier.asked)) == (verdict, reason, checks)
+
+
+def test_a_question_that_leaves_it_open_gets_what_is_set(tmp_path: Any) -> None:
+    bench = Bench(tmp_path, integrity={"assurance": "none"})
+    bench.ready()
+    bench.ask(1)
+    finish(bench)
+    assert (receipt(bench)["verdict"], receipt(bench)["assurance"]) == ("unchecked", "none")
+    bench.close()
+
+
+def test_what_the_gate_does_not_confirm_is_made_again_by_fresh_processes(bench: Bench) -> None:
+    """The supervisor is asked to renew both; the same answer then counts, with all that happened in its receipt."""
+    bench.ready()
+    bench.verifier.word = AGAIN
+    bench.ask(1)
+    finish(bench)
+    assert wishes(bench) == ["renew"]
+    assert bench.events("inference.gate_disagreed") == [{"query_id": 1, "round": 1, "what": "tokens", "token": 2}]
+    assert bench.engine.run is None, "nothing is handed to the engine that is about to go"
+    bench.engine_lost()
+    bench.verifier_lost()
+    bench.verifier.word = {}
+    bench.ready()
+    assert bench.engine.run is not None
+    finish(bench)
+    word = receipt(bench)
+    assert (word["verdict"], word["gate"], word["rounds"]) == ("verified", "rerun", 2)
+    assert (word["engine_restarts"], word["verifier_restarts"], word["restarts"], word["attempt"]) == (1, 1, 1, 0)
+    found = bench.journals[-1].find(1)
+    assert found is not None
+    assert found.failures == 0, "an engine that was renewed is not held against the query"
+
+
+def test_other_text_after_a_fault_is_another_attempt(bench: Bench) -> None:
+    """What ground had of the wrong answer is void."""
+    bench.ready()
+    bench.ask(1)
+    right = bench.engine.text
+    bench.engine.text = b"#" + right[1:]
+    bench.verifier.word = {**AGAIN, "differs_at": 0, "expected": right[0]}
+    finish(bench)
+    bench.engine_lost()
+    bench.verifier_lost()
+    bench.verifier.word = {}
+    bench.ready()
+    finish(bench)
+    word = receipt(bench)
+    assert (word["verdict"], word["attempt"]) == ("verified", 1)
+    assert bench.joined(1) == right
+
+
+def test_after_its_rounds_it_leaves_unverified_and_says_so(bench: Bench) -> None:
+    bench.ready()
+    bench.verifier.word = AGAIN
+    bench.ask(1)
+    for _ in range(bench.settings.integrity.rounds):
+        finish(bench)
+        bench.engine_lost()
+        bench.verifier_lost()
+        bench.ready()
+    word = receipt(bench)
+    assert (word["outcome"], word["verdict"], word["verdict_reason"]) == ("done", "unverified", "gate_disagrees")
+    assert bench.events("inference.released_unverified") == [{"query_id": 1, "reason": "gate_disagrees"}]
+
+
+class TestLosses:
+    """Whoever dies while an answer is checked, the query goes on."""
+
+    def test_a_lost_verifier_is_asked_again_when_it_is_back(self, held: Bench) -> None:
+        held.verifier_lost()
+        assert not held.said("inference.receipt")
+        held.verifier.holds = False
+        held.verifier_ready()
+        held.pump()
+        assert len(held.verifier.asked) == 2
+        word = receipt(held)
+        assert (word["verdict"], word["verifier_restarts"], word["rounds"]) == ("verified", 1, 1)
+
+    def test_the_engine_is_not_needed_any_more(self, held: Bench) -> None:
+        held.engine_lost()
+        held.verifier.tell(held.now)
+        assert receipt(held)["verdict"] == "verified"
+
+    def test_verifiers_that_are_lost_again_and_again_are_done_without(self, held: Bench) -> None:
+        for _ in range(held.settings.integrity.verifier_losses):
+            assert not held.said("inference.receipt")
+            held.verifier_lost()
+            held.verifier_ready()
+            held.pump()
+        assert (receipt(held)["verdict"], receipt(held)["verdict_reason"]) == ("unverified", "verifier_lost")
+
+    def test_a_verifier_that_never_comes_is_waited_for_in_vain_only_so_long(self, bench: Bench) -> None:
+        bench.core.runner.verifier_lost(bench.now)
+        bench.ready()
+        bench.core.runner.gate.facts = None
+        bench.ask(1)
+        finish(bench)
+        assert not bench.said("inference.receipt")
+        bench.time += bench.settings.integrity.verifier_wait_s + 1
+        bench.pump()
+        assert receipt(bench)["verdict_reason"] == "verifier_lost"
+
+    def test_a_core_that_dies_while_checking_runs_it_again(self, held: Bench) -> None:
+        held.crash()
+        held.ready()
+        assert held.engine.run is not None
+        finish(held)
+        word = receipt(held)
+        assert (word["verdict"], word["restarts"], word["attempt"]) == ("verified", 1, 0)
+
+
+class TestEnds:
+    """A query that ends while its answer is checked."""
+
+    def test_a_cancel_ends_it_at_once(self, held: Bench) -> None:
+        held.command("inference.cancel", {"query_id": 1})
+        word = receipt(held)
+        assert (word["outcome"], word["verdict"]) == ("cancelled", "unchecked")
+        held.verifier.tell(held.now)
+        assert len(held.said("inference.receipt")) == 1, "the verifier's late word changes nothing"
+
+    def test_the_verifier_is_told(self, held: Bench) -> None:
+        run = held.core.runner.active
+        assert run is not None
+        held.core.runner._end_active("cancelled", held.now)
+        assert [one for one in held.core.runner.gate.requests if isinstance(one, Cancel)] == [Cancel(id=run.hex_id)]
+
+    def test_a_question_that_expires_while_it_is_checked_is_expired(self, bench: Bench) -> None:
+        bench.ready()
+        bench.verifier.holds = True
+        bench.ask(1, ttl_s=60)
+        finish(bench)
+        bench.time += 61
+        bench.pump()
+        assert receipt(bench)["outcome"] == "expired"
+
+    def test_the_next_query_waits_for_the_word(self, held: Bench) -> None:
+        held.ask(2)
+        assert held.engine.run is None
+        held.verifier.tell(held.now)
+        held.pump()
+        assert held.engine.run is not None
+
+
+class TestTrust:
+    """Core does not trust its own memory, nor a scrubber that is blind."""
+
+    def test_a_text_that_changed_in_core_after_the_check_is_not_verified(self, held: Bench) -> None:
+        run = held.core.runner.active
+        assert run is not None
+        run.drafts["answer"]._text[3] ^= 4
+        held.verifier.tell(held.now)
+        assert (receipt(held)["verdict"], receipt(held)["verdict_reason"]) == ("unverified", "self_check")
+
+    def test_a_question_that_changed_between_journal_and_prompt_is_not_answered(self, bench: Bench) -> None:
+        """Frozen messages with a hash of their own, but not those of the question beside them."""
+        bench.ready()
+        bench.ask(1)
+        run = bench.core.runner.active
+        assert run is not None
+        other = b'[{"role":"user","content":"Evil?"}]'
+        journal = bench.journals[-1]
+        import hashlib
+
+        journal.start(run.query, other, hashlib.sha256(other).digest(), None, bench.now.mission)
+        bench.engine.finish(bench.now)
+        assert receipt(bench)["reason"] == "state_damaged"
+        assert not bench.verifier.asked
+
+    def test_damage_that_was_found_meanwhile_asks_for_the_exact_re_run(self, bench: Bench) -> None:
+        bench.ready()
+        bench.ask(1)
+        bench.core.protection.found(FOUND, bench.now)
+        finish(bench)
+        assert bench.verifier.asked[-1].suspect
+        word = receipt(bench)
+        assert (word["found"], word["repaired_bit"], word["gate"]) == (1, 1, "rerun")
+
+    def test_damage_that_the_gate_found_is_told_and_counted(self, bench: Bench) -> None:
+        bench.ready()
+        bench.verifier.word = {"findings": [FOUND.model_dump(by_alias=True)], "how": "rerun"}
+        bench.ask(1)
+        finish(bench)
+        assert (receipt(bench)["found"], receipt(bench)["repaired_bit"]) == (1, 1)
+        assert [event["page"] for event in bench.events("integrity.damage_found")] == [3]
+
+    def test_a_scrubber_that_is_blind_leaves_nothing_verified(self, bench: Bench) -> None:
+        bench.ready()
+        bench.core.runner.custody.blind = True
+        bench.ask(1)
+        finish(bench)
+        assert (receipt(bench)["verdict"], receipt(bench)["verdict_reason"]) == ("unverified", "self_check")
+
+    def test_an_offloaded_answer_is_never_verified(self, bench: Bench) -> None:
+        """And its receipt says how much lies outside the image."""
+        bench.ready()
+        bench.core.runner.facts = FACTS.model_copy(update={"gpu_layers": 12, "outside_bytes": 5_000_000})
+        bench.ask(1)
+        finish(bench)
+        word = receipt(bench)
+        assert (word["verdict"], word["verdict_reason"], word["gate"]) == ("unverified", "offloaded", "pages")
+        assert (word["gpu_layers"], word["outside_bytes"]) == (12, 5_000_000)
+
+
+def test_engine_and_verifier_are_renewed_every_so_many_answers(tmp_path: Any) -> None:
+    """Between two queries, and the next one waits for the fresh engine."""
+    bench = Bench(tmp_path, integrity={"renew_answers": 2})
+    bench.ready()
+    for query_id in (1, 2, 3):
+        bench.ask(query_id)
+    finish(bench)
+    assert wishes(bench) == []
+    finish(bench)
+    assert wishes(bench) == ["renew"]
+    assert bench.engine.run is None
+    bench.engine_lost()
+    bench.verifier_lost()
+    bench.ready()
+    assert bench.engine.run is not None
+    finish(bench)
+    assert [receipt(bench, query_id)["restarts"] for query_id in (1, 2, 3)] == [0, 0, 0]
+    bench.close()
+
+
+def test_energy_that_nobody_measured_is_unknown_and_not_zero(bench: Bench) -> None:
+    bench.ready()
+    bench.ask(1)
+    finish(bench)
+    stored = bench.journals[-1].find(1)
+    assert stored is not None
+    assert stored.receipt is not None
+    assert (stored.receipt["energy_j"], stored.receipt["energy_source"]) == (None, "none")
