@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+from flight.integrity.image import image_dir
 from flight.store import files
 
 
@@ -26,6 +28,11 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+
+
+def free_memory(data: Path, shm_dir: Path | None = None) -> None:
+    """Give back the shared memory that a killed flight process of a data directory left."""
+    shutil.rmtree(image_dir(data, shm_dir), ignore_errors=True)
 
 
 def toml_text(values: dict[str, Any]) -> str:

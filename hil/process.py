@@ -88,6 +88,14 @@ class ManagedProcess:
         psutil.wait_procs(family, timeout=5)
 
 
+def ended(pid: int) -> bool:
+    """Whether no process of that id runs; one that nobody has reaped has ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_for(
     condition: Callable[[], bool],
     what: str,

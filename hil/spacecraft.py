@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 import psutil
 
 from hil.errors import BenchError
-from hil.files import read_json, toml_text, write_whole
-from hil.process import ManagedProcess, orbitlm, wait_for
+from hil.files import free_memory, read_json, toml_text, write_whole
+from hil.process import ManagedProcess, ended, orbitlm, wait_for
 from hil.stack import Settings, merged
 from hil.systemd import NotifySocket
 from hil.telecommander import Telecommander
@@ -108,15 +108,15 @@ class Spacecraft:
         self._process.stop()
         return code
 
-    def close(self) -> None:
-        """Leave nothing behind: neither processes, nor sockets, nor shared memory."""
-        ready = self.ready()
+    def close(self, *, at_once: bool = False) -> None:
+        """Leave nothing behind: neither processes (`at_once`: by SIGKILL), nor sockets, nor shared memory."""
+        pids = list(self.pids().values())
         if self._process is not None:
+            if at_once:
+                self.kill(SUPERVISOR)
             self._process.stop()
-        if ready is not None and ready.get("image"):
-            with contextlib.suppress(OSError):
-                Path(str(ready["image"])).unlink()
-                Path(str(ready["image"])).parent.rmdir()
+            wait_for(lambda: all(ended(pid) for pid in pids), "the end of flight's processes", START_S, pause_s=0.005)
+            free_memory(self.data)
         if self._notify is not None:
             self._notify.close()
         self.link.close()

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from flight.supervisor.premises import in_use
 from hil.errors import StackError
-from hil.files import read_json, toml_text, write_whole
+from hil.files import free_memory, read_json, toml_text, write_whole
 from hil.plan import contact_plan
 from hil.ports import Ports
 from hil.process import ManagedProcess, orbitlm, wait_for
@@ -154,17 +154,12 @@ class Stack:
     def stop(self) -> None:
         """End all processes, newest first, and free what a killed flight process left in shared memory."""
         with uninterrupted():
-            ready = self.flight_ready()
-            image = Path(str(ready["image"])) if ready and ready.get("image") else None
             ordered = list(self.processes.values())[::-1]
             for process in ordered:
                 process.terminate()
             for process in ordered:
                 process.stop()
-            if image is not None:
-                with contextlib.suppress(OSError):
-                    image.unlink()
-                    image.parent.rmdir()  # flight's own folder for this data directory; others are not empty
+            free_memory(self.folder / "flight")
             self.stopped, self.processes = self.processes, {}
 
     def refly(self, settings: Settings | None = None) -> None:

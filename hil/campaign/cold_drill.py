@@ -47,7 +47,7 @@ class ColdDrill:
         begun = time.monotonic()
         deadline = begun + arm.setup.deadline_s
         arm.close()
-        craft = arm.make()
+        craft = arm.make(paced=False)
         self._snapshot.lay_out(craft.data)
         disturbance = self._strike.hit(victim_at_rest(arm))
         craft.link.forget()

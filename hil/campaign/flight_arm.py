@@ -50,14 +50,16 @@ class FlightArm:
         assert self._craft is not None
         return self._craft
 
-    def make(self) -> Spacecraft:
+    def make(self, *, paced: bool = True) -> Spacecraft:
         """A spacecraft with this arm's settings in this arm's folder, not yet started."""
         if self.model != self.setup.model:
             self.model.parent.mkdir(parents=True, exist_ok=True)
             for path in (self.setup.model, manifest_path(self.setup.model)):
                 if path.exists():
                     shutil.copyfile(path, self.model.with_name(path.name))
-        settings = merged(merged({}, self.options.settings()), self.arm.settings)
+        settings = merged(self.options.settings(), self.arm.settings)
+        if not paced:
+            settings = merged(settings, {"engine": {"pace_tokens_per_s": 0.0}})
         self._craft = Spacecraft(
             self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s
         )
@@ -89,7 +91,7 @@ class FlightArm:
     def close(self) -> None:
         """End it and forget everything that it kept."""
         if self._craft is not None:
-            self._craft.close()
+            self._craft.close(at_once=True)
         self._craft = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
