@@ -17,7 +17,6 @@ MAX_LINE_BYTES = 1 << 16
 """A longer line is not ours: the peer is out of its mind, and the channel counts as closed."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PR_SET_PTRACER = 0x59616D61  # linux/prctl.h, for Yama
 _PR_SET_PTRACER = 0x59616D61  # linux/prctl.h: "Yama"
 
 

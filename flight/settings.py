@@ -169,6 +169,9 @@ class IntegritySettings(Section):
     code_check: bool = Field(
         default=True, description="Compares the code mappings of engine and verifier with their files on flash."
     )
+    code_bytes_per_s: float = Field(
+        default=2e7, gt=0, description="Rate at which code mappings are compared, B/s; a pass takes some seconds."
+    )
 
     @field_validator("scrub_bytes_per_s")
     @classmethod

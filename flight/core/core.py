@@ -63,7 +63,7 @@ class Core:
         self.desk = Desk(settings.core, journal, self.reporter, scenes, self.runner)
         self.bridge = Bridge(self.reporter, self._asked, self._heard)
         custody = self.runner.custody
-        self.protection = Protection(settings.integrity, self.reporter, custody, self.bridge.wish, self.runner.suspect)
+        self.protection = Protection(settings.integrity, self.reporter, custody, self._wish, self.runner.suspect)
         self.runner.on_finding = self.protection.found
         handlers = {
             "core.ping": self._ping,
@@ -184,6 +184,12 @@ class Core:
         """The engine's end that follows was asked for."""
         if do in ("restart_engine", "enter_safe_mode"):
             self.runner.excused = True
+
+    def _wish(self, do: str, **said: str) -> None:
+        """What follows from damage: an engine that is ended for it is not held against the query that runs."""
+        if do == "renew_code" or said.get("child") == "engine":
+            self.runner.excused = True
+        self.bridge.wish(do, **said)
 
     def _heard(self, status: Status) -> None:
         self.housekeeping.status = status

@@ -13,7 +13,7 @@ from flight.core.custody import Custody
 from flight.core.moment import Moment
 from flight.core.reporter import Reporter
 from flight.core.status import Status
-from flight.integrity.protocol import CodeDamage, Copied, Found, Guarded, Passed, Rate, Request, Scrub
+from flight.integrity.protocol import CodeDamage, Copied, Found, Guarded, Passed, Rate, Request, Scrub, Watch
 from flight.settings import IntegritySettings
 from spacelink import Command
 
@@ -51,6 +51,9 @@ class Protection:
         self._number = 0
         self._second = 0.0
         self._told = 0
+        self._watched: dict[str, int] = {}
+        self.code_damaged = 0
+        """Pages of code that differed from their file, since core started."""
 
     # ---- the scrubber ------------------------------------------------------------------------
 
@@ -68,11 +71,20 @@ class Protection:
                 if message.trouble:
                     self._reporter.event("integrity.copy_refused", {"detail": message.trouble}, now)
             case CodeDamage():
-                said = {"pid": message.pid, "mapping": message.mapping, "offset": message.offset}
-                self._suspect()
-                self._reporter.event("integrity.code_damaged", said, now)
+                self._code_damaged(message, now)
             case _:
                 pass
+
+    def _code_damaged(self, damage: CodeDamage, now: Moment) -> None:
+        """Code differs from its file: what ran it starts anew, and where the page cache was hit, that goes first."""
+        self._suspect()
+        self.code_damaged += 1
+        said = {"pid": damage.pid, "child": damage.child, "mapping": damage.mapping, "offset": damage.offset}
+        self._reporter.event("integrity.code_damaged", {**said, "hit": damage.kind}, now)
+        if damage.kind == "cache":
+            self._wish("renew_code", mapping=damage.mapping)
+        else:
+            self._wish("restart_child", child=damage.child)
 
     def lost(self, now: Moment) -> None:
         """The scrubber is gone; what it was asked for is not carried out."""
@@ -111,6 +123,7 @@ class Protection:
         self._custody.unrepaired = ""
         if self._rate is not None and self._rate != message.bytes_per_s:
             self.requests.append(Rate(bytes_per_s=self._rate))
+        self._watch()
         said = {"pages": message.pages, "self_made": message.self_made, "seconds": message.seconds}
         self._reporter.event("integrity.guarded", said, now)
 
@@ -132,11 +145,20 @@ class Protection:
     # ---- the supervisor ----------------------------------------------------------------------
 
     def status(self, status: Status) -> None:
-        """The supervisor's word on scrubber and slots."""
+        """The supervisor's word on scrubber and slots, and on the processes whose code is to be compared."""
         self._custody.blind = "scrubber" in status.faulty
+        pids = {name: pid for name, pid in status.pids.items() if pid and name != "scrubber"}
+        if pids != self._watched:
+            self._watched = pids
+            if self.guarded is not None:
+                self._watch()
         if status.slot != self._slot:
             self._slot = status.slot
             self._custody.unrepaired = ""
+
+    def _watch(self) -> None:
+        if self._settings.code_check:
+            self.requests.append(Watch(pids=self._watched))
 
     # ---- commands ----------------------------------------------------------------------------
 

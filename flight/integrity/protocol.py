@@ -126,12 +126,17 @@ class Found(Message):
 
 
 class CodeDamage(Message):
-    """A read-only mapping of a process differs from its file on flash at `offset` of the file."""
+    """A read-only mapping of a process differs from its file on flash at `offset` of the file.
+
+    `child`: its name, as `Watch` told it; `kind`: what was hit (`flight.integrity.mappings.Kind`).
+    """
 
     is_: Literal["code_damage"] = Field(default="code_damage", alias="is")
     pid: int
+    child: str
     mapping: str
     offset: int
+    kind: Literal["private", "cache", "relocated"]
 
 
 class Copied(Message):

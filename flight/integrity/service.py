@@ -12,8 +12,9 @@ from flight.inference.channel import FramedSocket
 from flight.inference.duty import Duty, Leave
 from flight.inference.errors import PeerClosed
 from flight.inference.protocol import Message
+from flight.integrity.code_watch import CodeWatch
 from flight.integrity.guard import Guard, Prepared, prepare
-from flight.integrity.protocol import Guarded, Rate, Scrub, parse_request
+from flight.integrity.protocol import Guarded, Rate, Scrub, Watch, parse_request
 from flight.integrity.scrubber import Scrubber
 from flight.integrity.settings import ScrubberSettings
 
@@ -48,25 +49,26 @@ class Service:
         self._guard = Guard.open(settings.guard)
         os.nice(NICE)  # from here on: what is prepared, others wait for
         self._scrubber = Scrubber(settings, self._guard, monotonic())
+        self._code = CodeWatch(settings.code_bytes_per_s, monotonic())
 
     def serve(self, link: socket.socket) -> None:
         """Work until one side leaves. Raises `Blind`."""
         core = FramedSocket(link)
         self._duty.serve(core)
-        scrubber, before = self._scrubber, self._duty.work
+        scrubber, code, before = self._scrubber, self._code, self._duty.work
         try:
             due = scrubber.step(monotonic())  # the first self-test comes before the first word
             self._duty.enter("idle")
             self._duty.send(self._guarded(self._prepared))
             while True:
-                for message in scrubber.take():
+                for message in [*scrubber.take(), *code.take()]:
                     self._duty.send(message)
-                self._duty.work = before + scrubber.work
+                self._duty.work = before + scrubber.work + code.work
                 self._duty.enter("scrub" if scrubber.scrubbing else "idle")
                 self._duty.attend(max(0.0, due - monotonic()))
                 for request in self._duty.take():
                     self._obey(request)
-                due = scrubber.step(monotonic())
+                due = min(scrubber.step(monotonic()), code.step(monotonic()))
         except (Leave, PeerClosed) as reason:
             LOG.info("leaving: %s", reason)
         finally:
@@ -74,6 +76,7 @@ class Service:
 
     def close(self) -> None:
         """Let everything go."""
+        self._code.close()
         self._guard.close()
 
     def _obey(self, request: Message) -> None:
@@ -82,6 +85,8 @@ class Service:
                 self._scrubber.full_pass(deep=request.deep, asked=request.n, now=monotonic())
             case Rate():
                 self._scrubber.set_rate(request.bytes_per_s, monotonic())
+            case Watch():
+                self._code.watch(request.pids)
             case _:
                 pass
 

@@ -52,7 +52,7 @@ class ScrubberSettings(BaseModel):
     """`--settings` of `python -m flight.integrity`; the defaults live in `flight/settings.py` alone.
 
     `bytes_per_s` 0: no pass but by command. `copy_to`: where a copy of the model is kept on flash as the other slot.
-    `faults`: the bench may trace this process.
+    `faults`: the bench may trace this process. `code_bytes_per_s`: rate of the comparison of code mappings, 0: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,3 +65,4 @@ class ScrubberSettings(BaseModel):
     self_test_s: float
     copy_to: Path | None
     faults: bool = False
+    code_bytes_per_s: float = 0.0

@@ -125,4 +125,5 @@ class Image:
             self_test_s=own.self_test_s,
             copy_to=self.copy_to,
             faults=self._settings.faults.allowed,
+            code_bytes_per_s=own.code_bytes_per_s if own.code_check else 0.0,
         )

@@ -17,6 +17,7 @@ from flight.errors import ChildUnfit, ModelUnfit, NoRoom, StartRefused
 from flight.settings import FlightSettings
 from flight.supervisor import premises, state
 from flight.supervisor.child import Child, describe_end
+from flight.supervisor.code_cure import CodeCure
 from flight.supervisor.crew import Crew
 from flight.supervisor.image import Image
 from flight.supervisor.log import log_to
@@ -29,6 +30,7 @@ from flight.supervisor.watch import Watch
 COMMANDED = "commanded"
 SAFE_MODE = "safe mode"
 OTHER_SLOT = "other slot"
+CODE = "code renewed"
 RENEWED = {"restart_engine": ("engine",), "renew": ("engine", "verifier")}
 """What core may ask to be started anew, and whom it means."""
 CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "exit", "model_refused": "exit"}
@@ -48,6 +50,7 @@ class Supervisor:
         self._outbox = Outbox()
         self._watchdog = OuterWatchdog([Systemd()])
         self._slots = Slots(self._settings)
+        self._cure = CodeCure()
         self._wake_r, self._wake_w = socket.socketpair()
         self._crew: Crew
         self._watch: Watch
@@ -323,12 +326,31 @@ class Supervisor:
                 for child in self._crew.workers:
                     if child.name in RENEWED[do]:
                         child.kill(COMMANDED)
+        elif do == "restart_child":
+            for child in self._crew:
+                if child.name == message.get("child"):
+                    child.kill(COMMANDED)
+        elif do == "renew_code":
+            self._renew_code(str(message.get("mapping", "")), now)
         elif do == "other_slot":
             self._next_slot(str(message.get("reason", "commanded")), str(message.get("detail", "")), now)
         else:
             trouble = "unknown_command"
         self._publisher.again()
         self._core.send({"done": message.get("n"), "trouble": trouble})
+
+    def _renew_code(self, mapping: str, now: float) -> None:
+        """Code is damaged in the page cache: stop who maps it, drop it, look again; else safe mode until a reboot."""
+        if self._state.mode == state.SAFE:
+            return
+        self._end_workers(CODE)
+        trouble = self._cure.cure(Path(mapping))
+        if trouble:
+            self._event("integrity.reboot_needed", {"detail": trouble})
+            self._enter_safe_mode("code_damaged", trouble)
+            return
+        self._event("integrity.code_renewed", {"mapping": mapping})
+        self._start_workers(now)
 
     # ---- what others may know ---------------------------------------
 
