@@ -123,3 +123,30 @@ class StoragePlace(Place):
             "full": f"{self.process}'s writing to",
         }[self.kind]
         return f"{where} {self.file}"
+
+
+class FramePlace(Place):
+    """A frame of the link: number `frame` of its direction since the link's start, or the next one.
+
+    `flip`: bits of it, from byte `offset`, bit `bit` on, modulo its length; `lost`, `duplicated`, `reordered`: whole.
+    """
+
+    direction: Literal["up", "down"]
+    frame: Count | None = None
+    kind: Literal["flip", "lost", "duplicated", "reordered"] = "flip"
+    offset: Count = 0
+    bit: Annotated[int, Field(ge=0, lt=8)] = 0
+
+    def __str__(self) -> str:
+        which = "the next frame" if self.frame is None else f"frame {self.frame}"
+        what = f"byte {self.offset}, bit {self.bit} of {which}" if self.kind == "flip" else f"{which}, {self.kind},"
+        return f"{what} {self.direction}"
+
+
+class ClockPlace(Place):
+    """A step of the clock on board, s: mission time (the time that leaves a process) jumps, deadlines do not."""
+
+    step_s: Annotated[float, Field(allow_inf_nan=False)]
+
+    def __str__(self) -> str:
+        return f"a step of {self.step_s:+g} s"

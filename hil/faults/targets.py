@@ -49,7 +49,9 @@ _SHIPPED: Final = {
     "registers": "hil.faults.registers:REGISTERS",
     "storage": "hil.faults.storage:STORAGE",
     "weights": "hil.faults.weights:WEIGHTS",
+    "clock": "hil.faults.clock:CLOCK",
     "codes": "hil.faults.weights:CODES",
+    "link": "hil.faults.frames:LINK",
     "parity": "hil.faults.weights:PARITY",
 }
 """Where each target lives; loaded when it is asked for."""

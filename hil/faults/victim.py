@@ -20,6 +20,7 @@ PROCESSES = ("supervisor", "core", "engine", "verifier", "scrubber", "ground", "
 class Victim:
     """What there is of one flight: leave out what is not there. `pids` by process name, children that come and go.
 
+    `link`: the folder of the link emulator, where its `link.json` lies.
     `files`: of storage, by name (`model`, `journal`, `codes` …). `memories`: where the llama.cpp memory of a process
     lies, as its `Held` messages say; without it the process is searched.
     """
@@ -29,6 +30,7 @@ class Victim:
     parity: Path | None = None
     codes: Path | None = None
     data: Path | None = None
+    link: Path | None = None
     pids: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     memories: dict[str, int] = field(default_factory=dict)
@@ -39,8 +41,8 @@ class Victim:
         return cls(subject, guard.image, guard.parity, guard.codes, pids=pids or {})
 
     @classmethod
-    def of_flight(cls, data: Path, *, ground: int = 0, link: int = 0) -> Self:
-        """The flight process of a data directory, as its `ready.json` tells; pids of ground and link if known.
+    def of_flight(cls, data: Path, *, ground: Path | None = None, link: Path | None = None) -> Self:
+        """The flight process of a data directory, as its `ready.json` tells; ground and link by their folders.
 
         Raises `FaultError` where none runs, or where it was not started with `--allow-faults`.
         """
@@ -54,7 +56,7 @@ class Victim:
         guard = GuardSettings.of(model, image, data) if image is not None else None
         pids = {name: int(ready.get(f"{name}_pid") or 0) for name in PROCESSES if ready.get(f"{name}_pid")}
         pids |= {"supervisor": int(ready["pid"])}
-        pids |= {name: pid for name, pid in (("ground", ground), ("link", link)) if pid}
+        pids |= _pid("ground", ground, "ready.json") | _pid("link", link, "link.json")
         journal = data / "journal.sqlite"
         files = {
             "model": model,
@@ -67,7 +69,7 @@ class Victim:
         }
         parity, codes = (guard.parity, guard.codes) if guard is not None else (None, None)
         files |= {"codes": codes} if codes is not None else {}
-        return cls(Subject(model), image, parity, codes, data, pids, files)
+        return cls(Subject(model), image, parity, codes, data, link, pids, files)
 
     def file(self, name: str) -> Path:
         """A file of storage. Raises `FaultError` where there is none."""
@@ -88,3 +90,9 @@ class Victim:
         if not pid:
             raise FaultError(f"No process {process!r} runs here; there are {', '.join(sorted(self.pids)) or 'none'}.")
         return pid
+
+
+def _pid(name: str, folder: Path | None, file: str) -> dict[str, int]:
+    """The process that says in a file of its folder who it is."""
+    told = read_json(folder / file) if folder is not None else None
+    return {name: int(told["pid"])} if told else {}

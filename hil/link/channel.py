@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from hil.link.door import Wish
 from hil.link.faults import Direction, Impairments, draw, flip
 from spacelink.contact import Contact
 
@@ -82,6 +83,12 @@ class Channel:
         self.counters = Counters()
         self._free_at = float("-inf")
         self._ends: deque[float] = deque()  # ends of transmissions, of the frame on air and of those that wait
+        self._wishes: dict[int, list[Wish]] = {}
+
+    def ask(self, wish: Wish) -> None:
+        """Do a fault to the frame that it names, over what the channel draws for it; a frame that was is let be."""
+        frame = self.counters.frames if wish.frame is None else wish.frame
+        self._wishes.setdefault(frame, []).append(wish)
 
     def send(self, now: float, datagram: bytes) -> list[Delivery]:
         """Offer one frame at `now`; return what arrives and when: nothing, the frame, or the frame twice."""
@@ -111,6 +118,8 @@ class Channel:
     def _arrive(self, index: int, datagram: bytes, contact: Contact, end: float, duration: float) -> list[Delivery]:
         counters = self.counters
         fate = draw(self.seed, self.direction, index, len(datagram) * 8, self.impairments)
+        for wish in self._wishes.pop(index, []):
+            fate = wish.on(fate, len(datagram) * 8)
         if fate.lost:
             counters.lost += 1
             return []

@@ -13,6 +13,7 @@ from functools import partial
 from hil.errors import LinkError
 from hil.files import write_json
 from hil.link.channel import Delivery
+from hil.link.door import Door
 from hil.link.relay import Relay
 from hil.link.settings import Address, EmulatorSettings, address
 from spacelink.clock import MissionClock
@@ -37,6 +38,7 @@ class Shell:
         self.path = settings.data / "link.json"
         self.unsent = 0
         """Datagrams that the kernel would not take."""
+        self._door = Door(settings.data)
         self._epoch = relay.scenario.epoch_s
         self._clock = MissionClock(epoch=self._epoch)
 
@@ -77,10 +79,16 @@ class Shell:
                     datagram = inlet.recv(DATAGRAM_BYTES)
                 except OSError:  # empty, or the echo of a peer that is not up yet: radio silence
                     return
+                self._take_wishes()
                 for delivery in send(self._clock.at(loop.time()) - self._epoch, datagram):
                     loop.call_at(self._clock.monotonic(self._epoch + delivery.at), deliver, delivery.datagram)
 
         loop.add_reader(inlet, drain)
+
+    def _take_wishes(self) -> None:
+        """Faults that were asked for meanwhile."""
+        for wish in self._door.wishes():
+            (self.relay.up if wish.direction == "up" else self.relay.down).ask(wish)
 
     def _deliver(self, outlet: socket.socket, peer: Address, datagram: bytes) -> None:
         try:
