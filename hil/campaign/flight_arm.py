@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from hil.campaign.flight_link import FlightLink
 from hil.campaign.flight_options import FlightOptions
 from hil.campaign.inquiry import Inquiry, Query
 from hil.campaign.lane import Arm, Setup
-from hil.campaign.question import Question
+from hil.campaign.question import Golden, Question
 from hil.errors import CampaignError, HilError
 from hil.files import write_whole
 from hil.spacecraft import Spacecraft
@@ -38,6 +39,7 @@ class FlightArm:
         self.model = setup.model
         if setup.model.stat().st_size <= OWN_FLASH_BYTES:
             self.model = self.folder / "flash" / setup.model.name
+        self.link = FlightLink(setup.folder / f"{arm.name}-link", options.link.impairments)
         self._craft: Spacecraft | None = None
         self._next_id = 1
         self._processes: frozenset[str] = frozenset()
@@ -49,6 +51,11 @@ class FlightArm:
         """The flight process; `ready` has started it."""
         assert self._craft is not None
         return self._craft
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a flight process."""
+        return self._craft is not None
 
     def make(self, *, paced: bool = True) -> Spacecraft:
         """A spacecraft with this arm's settings in this arm's folder, not yet started."""
@@ -64,6 +71,7 @@ class FlightArm:
             self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s
         )
         self._craft.link.idle = self._tend
+        self.link.attach(self._craft.link)
         return self._craft
 
     def ready(self) -> Spacecraft:
@@ -134,9 +142,14 @@ class FlightArm:
 
     # ---- questions -------------------------------------------------------------------------
 
-    def ask(self, inquiry: Inquiry, question: Question) -> Query:
-        """Ask a campaign's question, with this arm's assurance; its scene is put on board first."""
+    def ask(self, inquiry: Inquiry, question: Question, golden: Golden | None = None) -> Query:
+        """Ask a campaign's question, with this arm's assurance; its scene is put on board first.
+
+        A run that breaks is cut some tokens after the end of the golden answer.
+        """
         args: dict[str, Any] = {"assurance": self.arm.assurance}
+        if golden is not None:
+            args["max_tokens"] = len(golden.tokens) + self.setup.margin
         if question.scene:
             args["scene"] = self._scene(question.scene)
         if question.system:

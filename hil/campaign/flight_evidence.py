@@ -118,9 +118,10 @@ def evidence_of(
     recovery_s: float = math.nan,
     notes: Sequence[str] = (),
     proven: bool | None = None,
+    link_damage: int = 0,
 ) -> Evidence:
     """What a trial showed. `expected`: golden text by query id; `replaced`: the loss that was caused;
-    `refused`: why flight did not answer at all."""
+    `refused`: why flight did not answer at all; `link_damage`: frames that the link lost or damaged."""
     since = disturbance.at if disturbance is not None else math.nan
     told = worst(inquiry.queries, expected)
     receipt = told.receipt or {}
@@ -130,6 +131,7 @@ def evidence_of(
     crashed = tuple(dict.fromkeys(one.process for one in lost if one.how == "crash"))
     hung = tuple(dict.fromkeys(one.process for one in lost if one.how == "hang"))
     detections = [Detection(by=one.how, seconds=one.after_s) for one in lost] + findings(link, since)
+    detections += [Detection(by="link", bits=link_damage)] if link_damage else []
     answer = text_of(told, main, expected)
     if refused and answer == expected[main.id]:
         answer = None  # what came after it was put right is not what was given

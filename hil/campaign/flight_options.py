@@ -11,9 +11,26 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hil.errors import CampaignError
+from hil.link.faults import Impairments
 
 FOR_EVER: Final = 1_000_000
 """More losses than a campaign causes: safe mode after some restarts in a window is the subject of other tests."""
+
+
+class LinkNoise(BaseModel):
+    """What the link does to every frame of a trial, in both directions: odds per bit, and per frame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ber: float = Field(default=0.0, ge=0, le=0.1)
+    loss: float = Field(default=0.0, ge=0, le=0.9)
+    duplicate: float = Field(default=0.0, ge=0, le=1)
+    reorder: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def impairments(self) -> Impairments:
+        """The odds as the link emulator takes them."""
+        return Impairments(self.ber, None, self.loss, self.duplicate, self.reorder)
 
 
 class FlightOptions(BaseModel):
@@ -26,6 +43,7 @@ class FlightOptions(BaseModel):
     hang_s: float = Field(
         default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60."
     )
+    link: LinkNoise = LinkNoise()
     watchdog_s: float = Field(default=1.5, gt=0, description="WatchdogSec of the launcher, s: flight's unit has more.")
 
     def settings(self) -> dict[str, Any]:

@@ -26,6 +26,8 @@ SPAN_S: Final = 0.03
 """The random part of an instant, s: about the length of a prefill or a check of the embedded model."""
 SETTLE_S: Final = 10.0
 """Longest time after the last answer for the process that was hit to work again, s."""
+REPAIR_S: Final = 3.0
+"""Longest time after the answers for the scrubber to repair the image, s: it passes once a second."""
 LASTS_S: Final = (0.2, 1.5)
 """How long a fault lasts during which flight cannot work (a full disk), s."""
 BEFORE: Final = ("now", "start")
@@ -54,6 +56,7 @@ class LiveDrill:
         deadline = begun + self._arm.setup.deadline_s
         self._link.forget()
         counted = self._arm.counters()
+        self._arm.link.begin(self._trial.seed)
         at = self._strike.fault.at if self._strike is not None else None
         if at is not None and at.point in BEFORE:
             self._hit()
@@ -66,11 +69,14 @@ class LiveDrill:
             self._hit()
         answered = self._inquiry.follow(self._is_over, deadline)
         seconds = time.monotonic() - begun
+        damaged = self._arm.link.damaged
+        self._arm.link.begin(0, quiet=True)
         settled = self._inquiry.follow(self._is_whole, time.monotonic() + SETTLE_S)
         notes = [] if answered else [f"no end within {self._arm.setup.deadline_s:g} s"]
         notes += [] if settled else ["what was hit does not work again"]
         miscounted = answered and settled and not self._counts_right(counted)
         notes += ["the counters of flight tell of another number of answers"] if miscounted else []
+        proven = self._proven()
         evidence = evidence_of(
             self._inquiry,
             main,
@@ -84,11 +90,26 @@ class LiveDrill:
             seconds=seconds,
             recovery_s=self._recovered_s,
             notes=notes,
+            proven=proven,
+            link_damage=damaged,
         )
-        if self._strike is not None:
-            self._strike.undo()
-        self._arm.release(self._inquiry)
+        if self._arm.is_open:
+            self._arm.release(self._inquiry)
         return evidence
+
+    def _proven(self) -> bool | None:
+        """Whether flight itself has repaired what was changed in the image; afterwards it is taken back anyway."""
+        if self._strike is None:
+            return None
+        proven = None
+        if self._strike.in_image:
+            repairs = self._arm.arm.settings.get("integrity", {}).get("repair", True)
+            until = time.monotonic() + (REPAIR_S if repairs else 0.0)
+            proven = self._inquiry.follow(self._strike.repaired, until)
+        self._strike.undo()
+        if not self._strike.repaired():
+            self._arm.close()
+        return proven
 
     # ---- the questions ---------------------------------------------------------------------
 
@@ -99,7 +120,7 @@ class LiveDrill:
         self._rng.shuffle(asked)
         main: Query | None = None
         for each in asked:
-            query = self._arm.ask(self._inquiry, each.question)
+            query = self._arm.ask(self._inquiry, each.question, each.golden)
             self._expected[query.id] = each.golden.text
             main = query if each.question is trial.question else main
         assert main is not None

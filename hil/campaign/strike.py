@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,11 @@ class Strike:
         return self.fault.target if self.loses else "crash"
 
     @property
+    def in_image(self) -> bool:
+        """Whether it strikes the model's bytes in memory."""
+        return self.fault.target == "weights"
+
+    @property
     def lasts(self) -> bool:
         """Whether it goes on until it is undone, and flight cannot work while it does."""
         return getattr(self.fault.place, "kind", "") in LASTING
@@ -51,7 +57,7 @@ class Strike:
         at = time.monotonic()
         note = ""
         try:
-            victim = victim or Victim.of_flight(craft.data)
+            victim = victim or replace(Victim.of_flight(craft.data), link=self._arm.link.folder)
             self._pid = victim.pids.get(self.process, 0)
             self.injection = inject(self.fault, victim)
         except FaultError as error:
@@ -75,7 +81,7 @@ class Strike:
 
     def repaired(self) -> bool:
         """Whether every byte that was changed in the image is again as it was."""
-        if self.injection is None or self.fault.target != "weights":
+        if self.injection is None or not self.in_image:
             return True
         try:
             with self._arm.craft.image.open("rb") as image:
