@@ -1,0 +1,60 @@
+"""A bit is flipped in the code that a child of a flying process runs: found by the scrubber, and the child is renewed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.flight.client import Client
+from tests.flight.process import Flight
+
+pytestmark = pytest.mark.slow
+
+
+def flip_code(pid: int, library: str) -> None:
+    """Flip a bit in the middle of a library's code, in this process's memory alone, away from where it runs now."""
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        words = line.split()
+        if len(words) > 5 and words[1] == "r-xp" and library in words[5]:
+            start, end = (int(each, 16) for each in words[0].split("-"))
+            address = end - 4096 - (end - start) % 4096 // 2
+            with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+                byte = os.pread(memory.fileno(), 1, address)
+                os.pwrite(memory.fileno(), bytes([byte[0] ^ 8]), address)
+            return
+    raise AssertionError(f"process {pid} maps no {library}")
+
+
+def test_damaged_code_is_found_and_its_process_renewed(flight: Callable[..., Flight], client: Client) -> None:
+    """One child after the other; nothing is found before, and questions are answered afterwards."""
+    process = flight(integrity={"code_bytes_per_s": 1e9})
+    process.start(client)
+    client.ask(1, "Which vessels are dark?", scene="bay")
+    assert client.answer(1)[1]["outcome"] == "done"
+    assert "code of engine" in process.log()
+    assert "code damaged" not in process.log()
+    for child in ("engine", "verifier", "scrubber"):
+        ready = process.ready()
+        assert ready is not None
+        pid = ready[f"{child}_pid"]
+        flip_code(pid, "libz")
+        client.await_event("integrity.code_damaged", pid=pid, child=child, hit="private")
+        process.await_ready(lambda now, pid=pid, child=child: now[f"{child}_pid"] not in (None, pid))
+    client.ask(2, "Which vessels are dark?", scene="bay")
+    assert client.answer(2)[1]["outcome"] == "done"
+
+
+def test_switched_off_damaged_code_is_not_found(flight: Callable[..., Flight], client: Client) -> None:
+    """By its parameter: an answer later nothing was said, which the test above says within that time."""
+    process = flight(integrity={"code_check": False})
+    ready = process.start(client)
+    flip_code(ready["engine_pid"], "libz")
+    client.ask(1, "Which vessels are dark?", scene="bay")
+    client.answer(1)
+    assert "code of engine" not in process.log()
+    ready_now = process.ready()
+    assert ready_now is not None
+    assert ready_now["engine_pid"] == ready["engine_pid"]
