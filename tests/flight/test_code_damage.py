@@ -1,4 +1,4 @@
-"""A bit is flipped in the code that a child of a flying process runs: found by the scrubber, and the child is renewed."""
+"""A bit is flipped in the code that a child of a flying process runs: it is found, and the child is renewed."""
 
 from __future__ import annotations
 
