@@ -20,8 +20,9 @@ from typing import Any, Final
 from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
 from hil.faults.injection import Change, Injection
+from hil.faults.memory import whole
 from hil.faults.places import ClockPlace
-from hil.faults.process import search, whole
+from hil.faults.process import search
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
 from hil.faults.wish import choice, refuse_unknown

@@ -7,6 +7,7 @@ The child strikes itself, through llama.cpp's eval callback, at exactly the node
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +16,9 @@ from typing import Any, Final
 from flight.inference.protocol import Arm, Struck
 from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
-from hil.faults.injection import Change, Injection
+from hil.faults.ggml import tensors_named
+from hil.faults.injection import Change, Injection, strike
+from hil.faults.memory import ProcessMemory
 from hil.faults.places import ComputePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
@@ -75,8 +78,23 @@ class Compute:
         )
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:
-        """Impossible from outside: see `arms`."""
-        raise FaultError("A compute fault is struck by the process itself: put `arms(fault)` into its message.")
+        """From outside only "now": the tensor's buffer, whatever is being computed. Buffers are used again within an
+        evaluation, so another tensor's value may be hit; at a token it is struck by the child itself, see `arms`.
+        """
+        place = fault.place
+        assert isinstance(place, ComputePlace)
+        if fault.at.point != "now":
+            raise FaultError("A compute fault is struck by the process itself: put `arms(fault)` into its message.")
+        pid = victim.pid(place.process)
+        found = list(
+            {one.data: one for one in tensors_named(pid, place.tensor) if one.value_bytes == _VALUE_BYTES}.values()
+        )
+        if not found:
+            raise FaultError(f"Process {place.process} holds no tensor {place.tensor}: has it computed anything yet?")
+        tensor = found[place.occurrence % len(found)]
+        memory = ProcessMemory(pid, tensor.data, _VALUE_BYTES * math.prod(tensor.ne), place.tensor)
+        start = _VALUE_BYTES * place.element % memory.size + place.bit // 8
+        return strike(fault, memory, (start, place.bit % 8), labels=_labels(place))
 
 
 def arms(fault: Fault, process: str = "engine") -> tuple[Arm, ...]:
@@ -114,9 +132,12 @@ def struck(fault: Fault, messages: Sequence[Struck]) -> Injection:
             if before != after:
                 offset = len(message.before) // 2 * element + number
                 changed.append(Change(message.arm.tensor, offset, before, after, f"element {element}"))
+    return Injection(fault, tuple(changed), labels=_labels(place))
+
+
+def _labels(place: ComputePlace) -> dict[str, str]:
     kind, _, layer = place.tensor.partition("-")
-    labels = {"process": place.process, "tensor": place.tensor, "kind": kind, "layer": layer, "bit": str(place.bit)}
-    return Injection(fault, tuple(changed), labels=labels)
+    return {"process": place.process, "tensor": place.tensor, "kind": kind, "layer": layer, "bit": str(place.bit)}
 
 
 COMPUTE: Final = Compute()

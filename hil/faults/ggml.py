@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Final
 
 from hil.errors import FaultError
-from hil.faults.memory import ProcessMemory
-from hil.faults.process import mappings, search, whole
+from hil.faults.memory import ProcessMemory, whole
+from hil.faults.process import mappings, search
 
 TENSOR_BYTES: Final = 336
 FIELDS: Final = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hil.errors import FaultError
-from hil.faults.memory import Memory
+from hil.faults.memory import Memory, memory_at
 from hil.faults.upset import Upset
 
 if TYPE_CHECKING:
@@ -22,13 +22,18 @@ PERIOD_S: Final = 0.001
 
 @dataclass(frozen=True)
 class Change:
-    """One byte: of what, where, before and after; `what` names its first changed bit."""
+    """One byte: of what, where, before and after; `what` names its first changed bit.
+
+    `where` and `address` find it again (`hil.faults.memory.memory_at`); empty for what is not to be found twice.
+    """
 
     memory: str
     offset: int
     before: int
     after: int
     what: str = ""
+    where: str = ""
+    address: int = 0
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -100,7 +105,14 @@ def strike(
     upsets = fault.model.strike(start, size, fault.rng("model"))
     before = _read(memory, upsets)
     changed = tuple(
-        Change(memory.name, upset.offset, byte, after, naming(upset.offset, _lowest(byte ^ after)))
+        Change(
+            memory.name,
+            upset.offset,
+            byte,
+            after,
+            naming(upset.offset, _lowest(byte ^ after)),
+            *memory.locate(upset.offset),
+        )
         for upset, byte in zip(upsets, before, strict=True)
         if (after := upset.apply(byte)) != byte
     )
@@ -110,13 +122,39 @@ def strike(
     def undo() -> None:
         if keeper is not None:
             keeper.stop()
-        # Bit by bit: what was repaired meanwhile is left alone.
-        for one in changed:
-            now = memory.read(one.offset, 1)[0]
-            mask = one.before ^ one.after
-            memory.write(one.offset, bytes([now & ~mask | one.before & mask]))
+        take_back(changed)
 
     return Injection(fault, changed, labels=labels or {}, undo_by=undo)
+
+
+def take_back(changed: Sequence[Change]) -> None:
+    """Put changed bits back, and no others: what was repaired or written since stays. Raises `FaultError`."""
+    for place in changed:
+        if not place.where:
+            raise FaultError(f"This cannot be taken back: {place}.")
+    for run in _runs(sorted(changed, key=lambda one: (one.where, one.address))):
+        memory = memory_at(run[0].where)
+        now = memory.read(run[0].address, len(run))
+        right = bytes(_mended(one, byte) for one, byte in zip(run, now, strict=False))
+        if right != now:
+            memory.write(run[0].address, right)
+
+
+def _mended(change: Change, now: int) -> int:
+    mask = change.before ^ change.after
+    return now & ~mask | change.before & mask
+
+
+def _runs(changed: Sequence[Change]) -> list[list[Change]]:
+    """Neighbours together: a page is taken back in one write."""
+    runs: list[list[Change]] = []
+    for one in changed:
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.where, last.address + 1) == (one.where, one.address):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
 
 
 class _Keeper:

@@ -1,7 +1,7 @@
 """The KV cache of a live engine or verifier.
 
-`where`: `parts` ("k", "v"), `layers`, `bits`, `process`, `cells` ("prompt", "answer"); nothing: uniform over what is in
-use at the instant.
+`where`: `parts` ("k", "v"), `layers`, `bits`, `process`, `cells` ("prompt", "answer", or
+numbers); nothing: uniform over what is in use at the instant.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Kv:
         info = subject.info
         prompt = max(1, len(subject.prompt))
         used = prompt + (at.token if at.point in ("token", "check-token") else len(subject.tokens))
-        spans = {"prompt": (0, prompt), "answer": (prompt, max(used, prompt + 1))}
-        low, high = spans[where["cells"]] if "cells" in where else (0, max(used, 1))
+        spans = {"prompt": range(prompt), "answer": range(prompt, max(used, prompt + 1)), "all": range(max(used, 1))}
+        cells = where.get("cells", "all")
         return KvPlace(
             process=where.get("process", "engine" if at.verifier_hold is None else "verifier"),
             layer=choice(where.get("layers"), range(info.n_layer), rng),
             part=choice(where.get("parts"), ("k", "v"), rng),
-            cell=rng.randrange(low, high),
+            cell=rng.choice(spans[cells]) if isinstance(cells, str) else choice(cells, (), rng),
             element=rng.randrange(max(1, info.n_head_kv * info.head_dim)),
             bit=choice(where.get("bits"), range(_F16_BITS), rng),
         )

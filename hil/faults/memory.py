@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from hil.errors import FaultError
+
+_PID: Final = "pid:"
+_ADDRESSES: Final = 1 << 47
+"""User space of x86_64 and, with 48 bits, of aarch64."""
 
 
 class Memory(Protocol):
@@ -22,6 +26,9 @@ class Memory(Protocol):
 
     def read(self, offset: int, count: int) -> bytes: ...
     def write(self, offset: int, data: bytes) -> None: ...
+    def locate(self, offset: int) -> tuple[str, int]:
+        """Where a byte lies for all: a path, or "pid:N", and the offset or address there (`memory_at`)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class FileMemory:
             return os.pread(fd, count, offset)
         finally:
             os.close(fd)
+
+    def locate(self, offset: int) -> tuple[str, int]:
+        """The file's path, and the offset."""
+        return str(self.path.absolute()), offset
 
     def write(self, offset: int, data: bytes) -> None:
         """Change bytes in place: the length stays."""
@@ -86,6 +97,10 @@ class ProcessMemory:
         except (OSError, OverflowError) as error:
             raise self._refused("read", error) from error
 
+    def locate(self, offset: int) -> tuple[str, int]:
+        """The process, and the address in it."""
+        return f"{_PID}{self.pid}", self.base + offset
+
     def write(self, offset: int, data: bytes) -> None:
         """Change bytes of the process."""
         try:
@@ -100,3 +115,13 @@ class ProcessMemory:
     def _refused(self, what: str, error: OSError | OverflowError) -> FaultError:
         why = error.strerror if isinstance(error, OSError) else "no such address"
         return FaultError(f"The memory of process {self.pid} cannot be {what} ({self.name}): {why}.")
+
+
+def whole(pid: int) -> ProcessMemory:
+    """All of a process, addresses as its own."""
+    return ProcessMemory(pid, 0, _ADDRESSES, f"process {pid}")
+
+
+def memory_at(where: str) -> FileMemory | ProcessMemory:
+    """The memory that `locate` named."""
+    return whole(int(where.removeprefix(_PID))) if where.startswith(_PID) else FileMemory(Path(where))

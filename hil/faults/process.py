@@ -13,13 +13,11 @@ from typing import Final
 import numpy as np
 
 from hil.errors import FaultError
-from hil.faults.memory import ProcessMemory
+from hil.faults.memory import whole
 
 _PIECE: Final = 16 << 20
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _THERE: Final = np.uint64(3 << 62)  # present, or swapped out
-_ADDRESSES: Final = 1 << 47
-"""User space of x86_64 and, with 48 bits, of aarch64."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,6 @@ def mappings(pid: int) -> list[Mapping]:
         start, end = (int(one, 16) for one in span.split("-"))
         found.append(Mapping(start, end, mode, path[0] if path else ""))
     return found
-
-
-def whole(pid: int) -> ProcessMemory:
-    """All of a process, addresses as its own."""
-    return ProcessMemory(pid, 0, _ADDRESSES, f"process {pid}")
 
 
 def resident(pid: int, places: Iterable[Mapping]) -> list[tuple[int, int]]:
@@ -124,6 +117,10 @@ class Spans:
         """Where a byte lies in the process."""
         number = bisect_right(self._starts, offset) - 1
         return self.spans[number][0] + offset - self._starts[number]
+
+    def locate(self, offset: int) -> tuple[str, int]:
+        """The process, and the address in it."""
+        return whole(self.pid).locate(self.address(offset))
 
     def read(self, offset: int, count: int) -> bytes:
         """Bytes, also across the pieces."""

@@ -25,10 +25,10 @@ from hil.faults.compute import LAYER
 from hil.faults.fault import Fault, Instant
 from hil.faults.ggml import FIELDS, tensors_named
 from hil.faults.injection import Injection, strike
-from hil.faults.memory import Memory, ProcessMemory
+from hil.faults.memory import Memory, ProcessMemory, whole
 from hil.faults.places import ProcessPlace
 from hil.faults.process import Mapping as Mapped
-from hil.faults.process import Spans, mappings, resident, search, whole
+from hil.faults.process import Spans, mappings, resident, search
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
 from hil.faults.wish import choice, listed, refuse_unknown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hil.errors import FaultError
@@ -58,7 +60,7 @@ def test_several_bits_of_one_value_strike_together(engine: LiveEngine) -> None:
 
 def test_a_compute_fault_is_struck_by_nobody_else(engine: LiveEngine) -> None:
     with pytest.raises(FaultError, match="struck by the process itself"):
-        inject(logits(1, 0), engine.victim)
+        inject(replace(logits(1, 0), at=Instant("token", token=1)), engine.victim)
     with pytest.raises(FaultError, match="transient and small"):
         engine.run(Fault("compute", COMPUTE.place(tensor="l_out-0", token=1, element=1, bit=1), model_of("page")))
 

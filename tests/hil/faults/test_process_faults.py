@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_a_token_of_the_vocabulary_is_found_where_llama_cpp_keeps_it(engine: Liv
     texts = vocabulary(engine.subject.model)
     token = next(number for number, text in enumerate(texts) if text.endswith(b"vessels"))
     copies = set()
-    for nth in range(12):
+    for nth in range(4):
         place = ProcessPlace(process="engine", region="vocabulary", item=f"token {token}", nth=nth, offset=0, bit=0)
         made = inject(Fault("process", place), engine.victim)
         made.undo()
@@ -165,19 +166,29 @@ def test_the_layouts_of_both_machines_fit_their_register_sets() -> None:
             taken |= bytes_
 
 
+def sleeps(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it waits for its input: then it changes no register by itself."""
+    end = time.monotonic() + 30
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < end, "it never sleeps"
+        time.sleep(0.001)
+
+
 def test_a_register_of_a_running_process_is_flipped_and_flipped_back(child: Child, bare_subject: Subject) -> None:
-    process = child(KEEPER)  # waits in a system call: what it gets back from the kernel is not its registers' business
+    process = child(KEEPER)
     name, bit = ("rbx", 7) if platform.machine() == "x86_64" else ("x19", 7)
+    _, first, size = LAYOUTS[platform.machine()][name]
     fault = Fault("registers", RegisterPlace(process="engine", name=name, bit=bit))
-    with Stopped(process.pid) as thread:
-        before = thread.get(1)
-    first = inject(fault, victim(bare_subject, process))
-    assert first.flips == ("0:7",)
-    with Stopped(process.pid) as thread:
-        assert sum(a != b for a, b in zip(before, thread.get(1), strict=True)) == 1
+    values = []
+    for _ in range(3):
+        sleeps(process)
+        with Stopped(process.pid) as thread:
+            values.append(int.from_bytes(thread.get(1)[first : first + size], "little"))
+        sleeps(process)
+        assert inject(fault, victim(bare_subject, process)).flips == ("0:7",)
+    assert [values[0] ^ values[1], values[0] ^ values[2]] == [1 << bit, 0]
+    sleeps(process)
     inject(fault, victim(bare_subject, process))
-    with Stopped(process.pid) as thread:
-        assert thread.get(1) == before
     assert answer(process) == b"a text that is here only\n"
 
 
@@ -188,19 +199,13 @@ def test_a_damaged_program_counter_ends_a_process(child: Child, bare_subject: Su
     assert process.wait(30) in (-signal.SIGSEGV, -signal.SIGBUS)
 
 
-def test_every_register_can_be_drawn_and_struck(child: Child, bare_subject: Subject) -> None:
-    process = child(SPINNER)
-    drawn = set()
-    for seed in range(40):
-        fault = draw("registers", bare_subject, seed=seed)
-        drawn.add(fault.place.model_dump()["name"])
-        if process.poll() is None:
-            try:
-                inject(fault, victim(bare_subject, process))
-            except FaultError as error:
-                assert "cannot be" in str(error)  # noqa: PT017 - it may die in between, and only then this happens
-                break
-    assert len(drawn) > 10
+def test_registers_are_drawn_from_all_and_struck_where_they_are(child: Child, bare_subject: Subject) -> None:
+    """One process after the other gets a flip that changes exactly one bit; each may die of it afterwards."""
+    faults = [draw("registers", bare_subject, seed=seed) for seed in range(60)]
+    assert len({fault.place.model_dump()["name"] for fault in faults}) > 20
+    for fault in faults[:3]:
+        made = inject(fault, victim(bare_subject, child(SPINNER)))
+        assert len(made.flips) <= 1, "the kernel keeps some bits of control registers as they are"
 
 
 # ---- signals --------------------------------------------------------------------------------
