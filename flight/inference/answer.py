@@ -6,6 +6,7 @@ import hashlib
 from time import monotonic
 from typing import Final
 
+from flight.inference.checkpoint import Checkpoint, Keeper, key_of
 from flight.inference.decoder import Decoder
 from flight.inference.duty import TICK_S, Duty, Leave
 from flight.inference.errors import PeerClosed, QueryRefused
@@ -22,12 +23,23 @@ _PACE_SLICE_S: Final = 0.05
 class Answer:
     """Runs one query. `run` sends prefill, started and text messages as they come about, and returns the last one."""
 
-    def __init__(self, query: Run, decoder: Decoder, maker: PromptMaker, duty: Duty, port: FaultPort) -> None:
+    def __init__(
+        self,
+        query: Run,
+        decoder: Decoder,
+        maker: PromptMaker,
+        duty: Duty,
+        port: FaultPort,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._query = query
         self._decoder = decoder
         self._maker = maker
         self._duty = duty
         self._port = port
+        self._keeper = keeper
+        self._key = ""
+        self._restored: Checkpoint | None = None
         self._deadline = monotonic() + query.time_budget_s
         self._next_tick = 0.0
         self._stop: Stop | None = None
@@ -43,7 +55,7 @@ class Answer:
         prompt = self._maker.make(query.messages, thinking=query.thinking)
         limit = self._room(prompt)
         self._port.hold(0)
-        if self._prefill(prompt):
+        if self._resumed(prompt) or self._prefill(prompt):
             started = monotonic()
             self._duty.send(
                 Started(
@@ -51,11 +63,14 @@ class Answer:
                     prompt_tokens=len(prompt.tokens),
                     prompt_sha256=prompt.sha256,
                     prefill_ms=_ms(begun, started),
+                    resumed=len(self._restored.tokens) if self._restored else 0,
                 )
             )
             self._decode(prompt, limit)
         else:
             started = monotonic()
+        if self._keeper is not None:
+            self._keeper.clear()
         ended = monotonic()
         answer, thinking = self._hashes
         assert self._stop is not None
@@ -81,6 +96,24 @@ class Answer:
                 "context_overflow", f"the prompt has {need} tokens and the context holds {have}: shorten the question"
             )
         return min(self._query.max_tokens, have - need)
+
+    def _resumed(self, prompt: Prompt) -> bool:
+        """Go on from a checkpoint of this very run, if there is one."""
+        keeper, query = self._keeper, self._query
+        if keeper is None:
+            return False
+        keeper.begin()
+        self._key = key_of(query, prompt.sha256, self._decoder.model)
+        found = keeper.find(self._key) if query.resume else None
+        if found is None:
+            return False
+        self._duty.enter("prefill")
+        self._decoder.clear()
+        if not found.tokens or not keeper.restore(self._decoder, found):
+            return False
+        self._duty.send(Prefill(id=query.id, done=len(prompt.tokens), total=len(prompt.tokens)))
+        self._restored = found
+        return True
 
     def _prefill(self, prompt: Prompt) -> bool:
         self._duty.enter("prefill")
@@ -115,6 +148,14 @@ class Answer:
         position = len(prompt.tokens)
         begun = monotonic()
         self._next_tick = begun + TICK_S
+        if self._restored is not None:
+            for token in self._restored.tokens:
+                splitter.push(token, vocabulary.piece(token))
+            self._token_ids += self._restored.tokens
+            self._tokens = len(self._token_ids)
+            position += self._tokens
+            begun -= self._tokens / query.pace if query.pace else 0.0
+            decoder.step(self._token_ids[-1])
         with Sampler(temperature=query.temperature, top_p=query.top_p, top_k=query.top_k, seed=query.seed) as sampler:
             while True:
                 token = decoder.sample(sampler, position)
@@ -135,6 +176,8 @@ class Answer:
                     self._send_text(*splitter.take())
                     if self._tick():
                         break
+                if self._keeper is not None:
+                    self._keeper.take(decoder, self._key, self._token_ids)
                 port.hold(self._tokens)
                 port.evaluation = self._tokens
                 decoder.step(token)

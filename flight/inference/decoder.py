@@ -50,6 +50,7 @@ class Decoder:
         if not self.handle:
             why = "; ".join(binding.log.errors) or "llama.cpp gave no reason"
             raise ModelRefused(f"No context of {model.n_ctx} tokens can be made for {model.settings.name}: {why}.")
+        self.model = model
         self.n_ctx = model.n_ctx
         self.n_batch = model.settings.n_batch
         self.memory: binding.Handle = llama_cpp.llama_get_memory(self.handle)

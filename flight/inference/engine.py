@@ -8,6 +8,7 @@ from typing import Final
 
 from flight.inference.answer import Answer
 from flight.inference.channel import FramedSocket
+from flight.inference.checkpoint import Keeper
 from flight.inference.decoder import Decoder
 from flight.inference.duty import Duty, Leave
 from flight.inference.errors import PeerClosed, QueryFailed, QueryRefused
@@ -35,6 +36,8 @@ class Engine:
             self._model = Model(settings, self._loading)
             self._maker = PromptMaker(self._model)
             self._decoder = Decoder(self._model)
+            image = settings.image
+            self._keeper = Keeper(image.parent, image.stem, settings.checkpoint_s)
         finally:
             if self._left is not None:
                 raise self._left
@@ -74,16 +77,18 @@ class Engine:
             if self._port.open(query.id, query.hold_at, query.arm):
                 self._armed = decoder = self._armed or Decoder(self._model, self._port.watch)
             self._port.memory = decoder.memory
-            return Answer(query, decoder, self._maker, self._duty, self._port).run(), True
+            return Answer(query, decoder, self._maker, self._duty, self._port, self._keeper).run(), True
         except QueryRefused as error:
             return Refused(id=query.id, reason=error.reason, detail=error.detail), True
         except QueryFailed as error:
             _log.error("query %s failed: %s", query.id, error)
+            self._keeper.clear()  # the next attempt begins from the prompt: what failed may be in the state
             return Failed(id=query.id, reason=error.reason, detail=error.detail), not error.restart
         except (Leave, PeerClosed):
             raise
         except Exception as error:  # noqa: BLE001 - reported as this query's end; then a fresh process takes over
             _log.exception("query %s met a fault of the engine", query.id)
+            self._keeper.clear()
             return Failed(id=query.id, reason="internal", detail=f"{type(error).__name__}: {error}"), False
         finally:
             self._port.close()

@@ -79,6 +79,7 @@ class Run(Message):
     """Answer one query.
 
     `temperature` 0 is greedy; `top_p` 1 and `top_k` 0 leave the choice open; `pace` (tokens/s) 0 is full speed.
+    `resume`: whether a checkpoint of this very run may be gone on from; not where damage was found since.
     `hold_at` and `arm` are the bench's, and refused unless faults are allowed (docs/contract.md §7.4).
     """
 
@@ -94,6 +95,7 @@ class Run(Message):
     top_k: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     pace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    resume: bool = True
     hold_at: tuple[int, ...] = ()
     arm: tuple[Arm, ...] = ()
 
@@ -170,13 +172,14 @@ class Prefill(Message):
 
 
 class Started(Message):
-    """Prefill is complete; the first token follows."""
+    """Prefill is complete; the first token follows, or the text of the `resumed` tokens that a checkpoint had."""
 
     is_: Literal["started"] = Field(default="started", alias="is")
     id: QueryId
     prompt_tokens: int
     prompt_sha256: Hash
     prefill_ms: int
+    resumed: int = 0
 
 
 class Text(Message):

@@ -22,7 +22,8 @@ class EngineSettings(BaseModel):
     """`--settings` of `python -m flight.inference`: the RAM image to serve and the pinned parameters.
 
     `image_sha256` is the hash that `flight.integrity.image.prepare` took while it copied; `n_ctx` and `threads` may be
-    0 (by the model, by the machine). `faults` opens the fault port (`flight.inference.fault_port`).
+    0 (by the model, by the machine). `faults` opens the fault port (`flight.inference.fault_port`). `checkpoint_s`:
+    least time between two checkpoints of an answer, 0 for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,3 +36,4 @@ class EngineSettings(BaseModel):
     n_batch: Annotated[int, Field(ge=1)]
     n_ubatch: Annotated[int, Field(ge=1)]
     faults: bool = False
+    checkpoint_s: float = 0.0
