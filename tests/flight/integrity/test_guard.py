@@ -11,8 +11,9 @@ from flight.integrity.codes import BLOCK, load
 from flight.integrity.errors import CodesRefused, ImageRefused, NotPrepared
 from flight.integrity.finding import Outcome, Part
 from flight.integrity.guard import Guard, GuardSettings, prepare
+from models import cadet_path
+from models.manifest import check, make, manifest_path, save
 from models.manifest import load as load_manifest
-from models.manifest import make, manifest_path, save
 from tests.flight.integrity.protection import flip
 
 
@@ -169,3 +170,10 @@ def test_an_image_of_another_size_is_refused(settings: GuardSettings) -> None:
         file.truncate(1000)
     with pytest.raises(ImageRefused, match="found 1000"):
         Guard.open(settings)
+
+
+def test_the_embedded_model_ships_with_its_manifest() -> None:
+    """After another cadet was put in its place:  orbitlm models manifest models/cadet/cadet-q8_0.gguf"""
+    manifest = load_manifest(manifest_path(cadet_path()))
+    assert check(cadet_path(), manifest).same
+    assert not manifest.self_made
