@@ -127,7 +127,8 @@ class Release:
             return self.verifier_lost()  # no word on the answer: the verifier itself broke, and starts anew
         self._asked = None
         answer = _whole(asked)
-        confirmed = checked.agrees and (self.evidence.rounds == 1 or self._known(answer))
+        replayed = asked.assurance == "full" and checked.how != "pages"
+        confirmed = checked.agrees and (self.evidence.rounds == 1 or not replayed or self._known(answer))
         self._witnesses.append(answer)
         if confirmed:
             self.confirmed = asked

@@ -86,7 +86,8 @@ class Gate:
         if not self._pass(tally, BEFORE_PASS):
             return tally.result(agrees=False, reason="unrepaired")
         if tally.check.assurance != "full" or not self.settings.replay:
-            return tally.result(agrees=True)
+            damaged = tally.damaged  # nothing tells whether the answer was made before or after it came
+            return tally.result(agrees=not damaged, reason="pages" if damaged else "")
         tally.how = "replay"
         reason = self._compare_texts(tally)
         if reason:
@@ -188,6 +189,7 @@ class Gate:
                 if tally.interrupt():
                     raise Abandoned
                 if number < last_open:
+                    self._hold(number + 1)
                     self._evaluates(number + 1)
                     decoder.step(token)
         return tally.result(agrees=True)

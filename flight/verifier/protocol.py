@@ -68,7 +68,8 @@ class Checking(Message):
     total: int
 
 
-Disagreement = Literal["", "prompt", "tokens", "stop", "text", "numeric_fault", "engine_failed", "unrepaired"]
+Disagreement = Literal["", "pages", "prompt", "tokens", "stop", "text", "numeric_fault", "engine_failed", "unrepaired"]
+"""`pages`: pages were damaged, now repaired, and the answer is not made again to see whether that has acted."""
 
 
 class Checked(Message):

@@ -48,6 +48,11 @@ class Tally:
         """Whether some of it could not be repaired."""
         return any(one.unrepaired for one in self.passes)
 
+    @property
+    def damaged(self) -> bool:
+        """Whether pages of the image were wrong, now repaired or not."""
+        return any(one.part == "image" for one in self.found)
+
     def passed(self, result: Pass, manifest: Manifest) -> None:
         """A pass over the pages of the image of `manifest` is through."""
         self.passes.append(result)
