@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 from flight.inference.errors import ProtocolError
 from flight.inference.protocol import Done, Failed, Go, Held, Refused, Run, Started, Struck, Text, parse_indication
@@ -50,7 +50,7 @@ def ask(engine: Child, run: Run, shot: Shot, watch: Watch) -> Said:
     engine.send(run)
     over = monotonic() + watch.whole_s
     while True:
-        message = engine.receive(min(watch.silence_s, over - monotonic()))
+        message = _next(engine, shot, min(watch.silence_s, over - monotonic()))
         if message is None:
             said.lost = "crash" if engine.gone else "hang"
             return said
@@ -66,7 +66,7 @@ def ask(engine: Child, run: Run, shot: Shot, watch: Watch) -> Said:
                 said.text += word.answer
                 said.thinking += word.thinking
             case Held(id=run.id):
-                shot.held("engine", word.at, word.memory, {"engine": engine.pid})
+                shot.held("engine", word.at, word.memory)
                 engine.send(Go(id=run.id))
             case Struck(id=run.id):
                 shot.hit(word)
@@ -80,7 +80,7 @@ def verify(verifier: Child, check: Check, shot: Shot, watch: Watch) -> Checked |
     verifier.send(check)
     over = monotonic() + watch.whole_s
     while True:
-        message = verifier.receive(min(watch.silence_s, over - monotonic()))
+        message = _next(verifier, shot, min(watch.silence_s, over - monotonic()))
         if message is None:
             return "crash" if verifier.gone else "hang"
         try:
@@ -89,10 +89,18 @@ def verify(verifier: Child, check: Check, shot: Shot, watch: Watch) -> Checked |
             return "crash"
         match word:
             case Held(id=check.id):
-                shot.held("verifier", word.at, word.memory, {"verifier": verifier.pid})
+                shot.held("verifier", word.at, word.memory)
                 verifier.send(Go(id=check.id))
                 shot.released(word.at)
             case Struck(id=check.id):
                 shot.hit(word)
             case Checked(id=check.id):
                 return word
+
+
+def _next(child: Child, shot: Shot, timeout_s: float) -> dict[str, Any] | None:
+    """The child's next message, with the fault struck on the way when its time comes."""
+    message = child.receive(shot.patience(timeout_s))
+    while message is None and not child.gone and shot.tick():
+        message = child.receive(timeout_s)
+    return message

@@ -66,9 +66,11 @@ class Bench:
         stratum = plan.stratum_of(index)
         question = self._questions[number_of(plan.seed, index, "question") % len(self._questions)]
         golden = self._golden(question)
-        fault = draw_fault(stratum, plan.seed, index, self._surroundings, golden)
+        subject = self._surroundings.of(question, golden)
+        fault = draw_fault(stratum, plan.seed, index, subject)
         text = "" if fault is None else fault.to_json()
-        return Trial(index, stratum.name, fault, text, question, golden, number_of(plan.seed, index, "lane"))
+        seed = number_of(plan.seed, index, "lane")
+        return Trial(index, stratum.name, fault, text, question, golden, seed, subject)
 
     def rows(self, index: int) -> list[Row]:
         """The rows of one injection, one for each arm."""

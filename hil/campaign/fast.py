@@ -15,7 +15,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
-from flight.inference.protocol import ChatMessage, Done, Run
+from flight.inference.protocol import Done, Run
 from flight.verifier.protocol import Check
 from hil.campaign.asking import Watch, ask, verify
 from hil.campaign.child import Nursery
@@ -23,7 +23,7 @@ from hil.campaign.crew import ENGINE, VERIFIER, Crew, label
 from hil.campaign.image import BenchImage
 from hil.campaign.lane import Arm, Setup, Trial
 from hil.campaign.outcome import Evidence
-from hil.campaign.question import Golden, Question
+from hil.campaign.question import Golden, Question, messages_of
 from hil.campaign.session import Session
 from hil.campaign.shot import Shot
 from hil.errors import CampaignError
@@ -32,6 +32,7 @@ from hil.faults import Subject, Victim
 _GOLDEN_TOKENS: Final = 320
 _GOLDEN_ID: Final = "f" * 16
 _SILENCE_S: Final = 5.0
+_IN_PROCESS: Final = ("process", "registers", "crash", "hang")
 
 
 class FastLane:
@@ -111,13 +112,14 @@ class FastLane:
     def run(self, trial: Trial, arm: Arm) -> Evidence:
         """One trial in one arm; image, codes and parity are proven afterwards."""
         crew = self._crews[arm.name]
-        shot = Shot(trial.fault, Victim.of_guard(self._subject, self._image.guard, crew.pids()))
+        shot = Shot(trial.fault, Victim.of_guard(trial.subject or self._subject, self._image.guard), crew.pids)
         run = _run(trial.question, len(trial.golden.tokens) + self._setup.margin, f"{trial.index + 1:016x}")
         began = monotonic()
         evidence = Session(arm, crew, shot, self._watch, run).run()
         seconds = monotonic() - began
         shot.end()
         left = self._image.restore()
+        self._renew(crew, arm, trial, fresh=evidence.restarts > 0, damaged=bool(left))
         made = shot.injection
         return replace(
             evidence,
@@ -129,6 +131,14 @@ class FastLane:
             note="; ".join(filter(None, (shot.note, made.note if made is not None else "", _left(left)))),
             labels=shot.labels(),
         )
+
+    def _renew(self, crew: Crew, arm: Arm, trial: Trial, *, fresh: bool, damaged: bool) -> None:
+        """End what may carry damage into the next trial: the process that was hit, and what was loaded meanwhile."""
+        if trial.fault is not None and trial.fault.target in _IN_PROCESS:
+            crew.end(str(getattr(trial.fault.place, "process", ENGINE)))
+        if fresh and (damaged or not arm.guarded):
+            crew.end(ENGINE)
+            crew.end(VERIFIER)
 
     def _answer(self, question: Question, arm: Arm, limit: int | None) -> Golden:
         """One answer of the engine. `limit` None: as trials ask, within the golden length and the margin."""
@@ -159,7 +169,7 @@ def _run(question: Question, max_tokens: int, query_id: str) -> Run:
     return Run(
         id=query_id,
         attempt=0,
-        messages=tuple(ChatMessage.model_validate({"role": role, "content": text}) for role, text in question.messages),
+        messages=messages_of(question),
         thinking=False,
         max_tokens=max_tokens,
         time_budget_s=3600,

@@ -18,7 +18,7 @@ from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question
 
 if TYPE_CHECKING:
-    from hil.faults import Fault
+    from hil.faults import Fault, Subject
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,10 @@ class Trial:
     fault_json: str
     question: Question
     golden: Golden
-    seed: int
+    seed: int = 0
     """For what a lane draws beside the fault (the instant of a kill …): a function of (campaign seed, index)."""
+    subject: Subject | None = None
+    """The model and the golden answer as the injector knows them."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hil.errors import CampaignError
+
+if TYPE_CHECKING:
+    from flight.inference.protocol import ChatMessage
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class Question:
         """How many of them `answer` holds."""
         found = sum(fact in answer for fact in self.facts)
         return found + sum(re.search(pattern, answer) is not None for pattern in self.patterns)
+
+
+def messages_of(question: Question) -> tuple[ChatMessage, ...]:
+    """The question's messages as flight's protocol has them."""
+    from flight.inference.protocol import ChatMessage
+
+    return tuple(ChatMessage.model_validate({"role": role, "content": text}) for role, text in question.messages)
 
 
 @dataclass(frozen=True)

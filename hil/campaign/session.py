@@ -58,6 +58,10 @@ class Session:
 
     def run(self) -> Evidence:
         """Ask, and have the answer released or refused as flight would."""
+        self._crew.child(ENGINE)
+        if self._arm.gated or self._arm.guarded:
+            self._crew.child(VERIFIER)
+        self._starts = self._crew.starts
         self._shot.begin()
         if self._shot.on_flash:
             self._crew.end(VERIFIER)  # it reads the table at its start only

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
 from flight.inference.protocol import Arm as ComputeFault
@@ -26,9 +26,14 @@ class Shot:
         """No fault at all."""
         return cls(None, None)
 
-    def __init__(self, fault: Fault | None, victim: Victim | None) -> None:
+    def __init__(
+        self, fault: Fault | None, victim: Victim | None, pids: Callable[[], dict[str, int]] | None = None
+    ) -> None:
+        """`pids`: the processes that run at the moment, by name."""
         self._fault = fault
         self._victim = victim
+        self._pids = pids
+        self._due = float("nan")
         self._struck: list[Struck] = []
         self.injection: Injection | None = None
         self.at = float("nan")
@@ -66,8 +71,23 @@ class Shot:
     def begin(self) -> None:
         """The question is about to be asked: what needs no process to stand still strikes now."""
         fault = self._fault
+        if fault is not None and fault.at.point == "delay":
+            self._due = time.monotonic() + fault.at.seconds
         if fault is not None and (fault.at.point == "now" or self._outside(fault.at)):
             self.reach("start")
+
+    def patience(self, timeout_s: float) -> float:
+        """At most `timeout_s`, and no longer than to the instant of a fault that strikes by the clock."""
+        if self.injection is None and not self.note and self._due == self._due:
+            return max(0.0, min(timeout_s, self._due - time.monotonic()))
+        return timeout_s
+
+    def tick(self) -> bool:
+        """Strike if it is time; says whether it was."""
+        if self.injection is None and not self.note and time.monotonic() >= self._due:
+            self.reach("delay")
+            return True
+        return False
 
     def reach(self, point: str, token: int = 0) -> None:
         """A point is reached: strike if it is the fault's, heal if it is its end."""
@@ -79,11 +99,10 @@ class Shot:
         elif fault.heals and self.injection is not None and not self.healed and _is(fault.heals, point, token):
             self._heal()
 
-    def held(self, process: str, at: int, memory: int, pids: Mapping[str, int]) -> None:
+    def held(self, process: str, at: int, memory: int) -> None:
         """A process stands still at a point of `holds`."""
         if self._victim is None:
             return
-        self._victim.pids.update(pids)
         self._victim.memories[process] = memory
         if process == "verifier":
             self.reach(*{0: ("check", 0), -1: ("final", 0)}.get(at, ("check-token", at)))
@@ -115,6 +134,8 @@ class Shot:
             self.injection = struck(self._fault, self._struck)
         elif self.injection is not None and not self.healed:
             self._heal()
+        if self._fault is not None and self.injection is None and not self.note:
+            self.note = "its instant never came"
 
     @property
     def activated(self) -> bool:
@@ -139,6 +160,8 @@ class Shot:
 
     def _strike(self, fault: Fault) -> None:
         assert self._victim is not None
+        if self._pids is not None:
+            self._victim.pids = self._pids()
         try:
             self.injection = inject(fault, self._victim)
         except FaultError as error:

@@ -132,6 +132,8 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
 def _table(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     """Silent corruptions by the values of columns; rows where none applies are left out."""
     known = rows[(rows[columns[-1]] != "") & (rows[columns[-1]] != -1)]
+    if columns[-1] in ("role", "bit"):
+        known = known[(known.model == "single") & (known.type != "")]  # of a burst one bit says nothing
     found = []
     for key, group in known.groupby(columns, sort=True):
         names = key if isinstance(key, tuple) else (key,)
