@@ -10,10 +10,12 @@ import typer
 from hil.bench.command import app as bench
 from hil.campaign.command import app as campaign
 from hil.console import console, sentences
+from hil.faults.command import inject
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.add_typer(bench, name="bench")
 app.add_typer(campaign, name="campaign")
+app.command()(inject)
 
 ScenarioOption = Annotated[
     str, typer.Option("--scenario", metavar="NAME|FILE", help="A shipped scenario, or a TOML file.")

@@ -1,0 +1,139 @@
+"""`orbitlm hil inject`: refused with a sentence, told in full, the same again, and taken back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hil.cli import app
+from hil.spacecraft import Spacecraft
+from models import cadet_path
+
+SPINNER = 'print("ready", flush=True)\nwhile True:\n    pass\n'
+
+
+@pytest.fixture
+def data(tmp_path: Path, image: Path) -> Path:
+    """The data directory of a flight process that is said to run, over a real image."""
+    told = {"pid": 1, "model": str(cadet_path()), "image": str(image), "faults": True, "engine_pid": None}
+    (tmp_path / "ready.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+def run(data: Path, *options: str) -> Any:
+    return CliRunner().invoke(app, ["inject", "--data", str(data), *options])
+
+
+def test_a_flight_that_takes_no_faults_is_left_alone(data: Path, image: Path) -> None:
+    right = image.read_bytes()
+    told = json.loads((data / "ready.json").read_text())
+    (data / "ready.json").write_text(json.dumps({**told, "faults": False}))
+    result = run(data)
+    assert result.exit_code == 1
+    assert "takes no faults: start it with --allow-faults" in result.output
+    (data / "ready.json").unlink()
+    assert "No flight process is up" in run(data).output
+    assert image.read_bytes() == right
+
+
+def test_it_tells_what_it_flipped_and_takes_it_back(data: Path, image: Path) -> None:
+    right = image.read_bytes()
+    result = run(data, "--field", "scale", "--tensor", "blk.1.ffn_up.weight", "--bit", "14", "--seed", "3", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    assert told["schema"] == "orbitlm.injection/1"
+    assert told["labels"]["tensor"] == "blk.1.ffn_up.weight"
+    (change,) = told["changed"]
+    assert image.read_bytes()[change["offset"]] == change["after"] == change["before"] ^ 0x40
+    assert right[change["offset"]] == change["before"]
+    assert "scale, bit 14" in change["what"]
+    taken = run(data, "--undo")
+    assert taken.exit_code == 0
+    assert told["sentence"] in taken.output
+    assert image.read_bytes() == right
+    assert "nothing to take back" in run(data, "--undo").output
+
+
+def test_the_same_fault_can_be_done_again_by_its_seed_and_by_its_json(data: Path, image: Path) -> None:
+    right = image.read_bytes()
+    first = run(data, "--model", "upset", "--seed", "9", "--dry-run", "--json")
+    assert image.read_bytes() == right, "a dry run does nothing"
+    again = run(data, "--fault", first.output.strip(), "--dry-run", "--json")
+    assert first.output == again.output == run(data, "--model", "upset", "--seed", "9", "--dry-run", "--json").output
+    assert str(json.loads(first.output)["place"]["offset"]) in run(data, "--fault", first.output.strip()).output
+
+
+def test_a_fault_is_held_for_a_time(data: Path, image: Path) -> None:
+    right = image.read_bytes()
+    result = run(data, "--model", "stuck:value=1", "--offset", "5000", "--bit", "3", "--for", "0.01")
+    assert result.exit_code == 0, result.output
+    assert "Held for 0.01 s" in result.output
+    assert "Taken back" in result.output
+    assert image.read_bytes() == right
+
+
+@pytest.mark.slow
+def test_a_process_is_stopped_and_goes_on(data: Path, child: Callable[..., subprocess.Popen[bytes]]) -> None:
+    process = child(SPINNER)
+    told = json.loads((data / "ready.json").read_text())
+    (data / "ready.json").write_text(json.dumps({**told, "engine_pid": process.pid}))
+
+    def state() -> str:
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    assert "SIGSTOP sent to engine" in run(data, "--target", "hang", "--process", "engine").output
+    while state() != "T":
+        pass
+    assert run(data, "--undo").exit_code == 0
+    while state() == "T":
+        pass
+    assert "SIGKILL sent" in run(data, "--target", "crash", "--process", "engine", "--signal", "SIGKILL").output
+    assert process.wait(30) == -9
+    assert "cannot be taken back" in run(data, "--undo").output
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--target", "moon"], "no target 'moon'"),
+        (["--model", "gamma"], "no fault model 'gamma'"),
+        (["--register", "rip"], "not chosen by 'registers'"),
+        (["--target", "kv"], "No process 'engine' runs here"),
+        (["--target", "link"], "no link to damage"),
+        (["--target", "hang", "--process", "core", "--offset", "1"], "not chosen by --offset"),
+        (["--fault", "{}"], "This is no fault"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(options: list[str], sentence: str, data: Path) -> None:
+    result = run(data, *options)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_a_real_flight_process_is_hurt_and_says_that_it_may_be(tmp_path: Path) -> None:
+    """Started with --allow-faults: ready.json and telemetry say so, and the image, the engine and the clock are hit."""
+    craft = Spacecraft(tmp_path, cadet_path(), scenes={}, options=("--allow-faults",))
+    craft.launch()
+    try:
+        craft.await_ready()
+        assert (craft.ready() or {})["faults"] is True
+        weights = json.loads(run(craft.data, "--field", "scale", "--seed", "1", "--json").output)
+        assert weights["bits"] == 1
+        tensors = run(
+            craft.data, "--target", "process", "--region", "tensors", "--item", "blk.0.ffn_up.weight", "--json"
+        )
+        assert json.loads(tensors.output)["bits"] == 1
+        assert run(craft.data, "--undo").exit_code == 0
+        clock = run(craft.data, "--target", "clock", "--step-s", "7200")
+        assert "mission time of core: +7200 s" in clock.output
+        assert run(craft.data, "--target", "crash", "--process", "verifier").exit_code == 0
+    finally:
+        craft.close()
