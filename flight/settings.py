@@ -95,6 +95,11 @@ class EngineSettings(Section):
     pace_tokens_per_s: float = Field(
         default=0.0, ge=0, description="Slows decoding to this rate, for rehearsals; 0: as it comes."
     )
+    checkpoint_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="Least time between two checkpoints of an answer, s, longer where they cost over 2 %; 0: none.",
+    )
 
 
 class SupervisorSettings(Section):

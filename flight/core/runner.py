@@ -182,7 +182,8 @@ class Runner:
         run.begin()
         self.gate.begin(run, self.facts)
         self._draft_file.begin(run.query.id, run.query.attempt)
-        self.requests.append(request_for(run.query, self._settings.engine))
+        request = request_for(run.query, self._settings.engine)
+        self.requests.append(request.model_copy(update={"resume": not run.suspect}))
 
     # ---- the engine ------------------------------------------------------------------------
 
@@ -221,6 +222,9 @@ class Runner:
                 self._progress(run, message.done, message.total, None, now)
             case Started():
                 run.started(message)
+                if message.resumed:
+                    said = {"query_id": run.query.id, "tokens": message.resumed}
+                    self._reporter.event("inference.checkpoint_used", said, now)
                 run.step = "decode"
                 self._reporter.step(run.query.request_id, "decode", now)
             case Text():

@@ -95,6 +95,7 @@ class Image:
             threads=model.threads,
             n_batch=model.n_batch,
             n_ubatch=model.n_ubatch,
+            checkpoint_s=self._settings.engine.checkpoint_s,
         )
 
     def _guard(self) -> GuardSettings:
