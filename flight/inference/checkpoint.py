@@ -48,14 +48,18 @@ class Checkpoint:
     key: str
     serial: int
     tokens: tuple[int, ...]
-    state: bytes
+    state: bytes | memoryview
 
     def pack(self) -> bytes:
         """As a file has it."""
+        return b"".join(self.parts())
+
+    def parts(self) -> tuple[bytes, bytes | memoryview, bytes]:
+        """The same in three parts, the state among them as it is: it is too large to be copied for nothing."""
         words = {"key": self.key, "serial": self.serial, "tokens": list(self.tokens)}
         said = json.dumps(words, separators=(",", ":")).encode("ascii")
-        body = _HEAD.pack(_MAGIC, len(said), len(self.state)) + said + self.state
-        return body + _TAIL.pack(crc32c(body))
+        head = _HEAD.pack(_MAGIC, len(said), len(self.state)) + said
+        return head, self.state, _TAIL.pack(crc32c(self.state, crc32c(head)))
 
 
 def parse(data: bytes, key: str) -> Checkpoint | None:
@@ -144,8 +148,8 @@ class Keeper:
         if llama_cpp.llama_state_seq_get_data(decoder.handle, self._buffer, size, 0) != size:
             return False
         self._serial += 1
-        data = Checkpoint(key, self._serial, tuple(tokens), ctypes.string_at(self._buffer, size)).pack()
-        if not self._write(data):
+        state = memoryview(self._buffer).cast("B")[:size]
+        if not self._write(Checkpoint(key, self._serial, tuple(tokens), state).parts()):
             return False
         self._last = monotonic()
         took = self._last - now
@@ -167,15 +171,16 @@ class Keeper:
             return False
         return info.f_bavail * info.f_frsize > size + SPARE
 
-    def _write(self, data: bytes) -> bool:
+    def _write(self, parts: tuple[bytes | memoryview, ...]) -> bool:
         path = self._paths[self._serial % 2]
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
-                os.ftruncate(fd, len(data))
+                for part in parts:
+                    view = memoryview(part)
+                    while view:
+                        view = view[os.write(fd, view) :]
+                os.ftruncate(fd, sum(map(len, parts)))
             finally:
                 os.close(fd)
         except OSError as error:
