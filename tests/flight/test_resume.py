@@ -1,0 +1,27 @@
+"""The engine of a flying process is killed in the middle of an answer; the next one goes on from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.flight.client import Client
+from tests.flight.process import Flight
+from tests.flight.test_kills import ask, await_middle, undisturbed
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_killed_engine_s_answer_goes_on_from_its_checkpoint(flight: Callable[..., Flight], client: Client) -> None:
+    """The text is the one of an undisturbed run, in the same attempt, and VERIFIED."""
+    process = flight(engine={"pace_tokens_per_s": 10.0, "checkpoint_s": 0.05})
+    process.start(client)
+    text = undisturbed(client)
+    ask(client, 2)
+    await_middle(client, 2)
+    process.kill("engine_pid")
+    client.await_event("inference.checkpoint_used", query_id=2)
+    again, receipt = client.answer(2)
+    assert again == text
+    assert (receipt["attempt"], receipt["restarts"], receipt["verdict"]) == (0, 1, "verified")
