@@ -66,7 +66,7 @@ class Results:
         """One shard, whole or not at all, on disk when this returns."""
         import pyarrow.parquet as pq
 
-        numbers = [int(path.stem) for path in self.shards.glob("*.parquet")]
+        numbers = [int(path.stem) for path in self.shards.glob("[0-9]*.parquet")]
         path = self.shards / f"{max(numbers, default=-1) + 1:06}.parquet"
         part = path.with_name(f".{path.name}")
         pq.write_table(_table(rows), part, compression="zstd")
@@ -88,7 +88,7 @@ class Results:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        paths = sorted(self.shards.glob("*.parquet"))
+        paths = sorted(self.shards.glob("[0-9]*.parquet"))
         if not paths and (self.folder / "rows.parquet").exists():
             paths = [self.folder / "rows.parquet"]
         if not paths:

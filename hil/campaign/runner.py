@@ -27,7 +27,8 @@ from hil.machine import facts, machine
 
 SHARD_ROWS: Final = 1000
 SHARD_S: Final = 20.0
-"""A shard is written after so many rows, or so long: what a killed campaign has to do again at most."""
+"""A shard is written after so many rows, or so long: what a killed campaign has to do again at most. The first ones
+come sooner, after a second and twice as long each time: most are killed when they turn out to be wrong."""
 
 _PACKAGES: Final = ("orbitlm", "llama-cpp-python", "numpy", "distributed", "pandas", "pyarrow", "scipy")
 
@@ -189,7 +190,8 @@ class _Keeper:
     def __init__(self, results: Results) -> None:
         self._results = results
         self._rows: list[Row] = []
-        self._due = time.monotonic() + SHARD_S
+        self._wait = 1.0
+        self._due = time.monotonic() + self._wait
 
     def add(self, rows: list[Row]) -> None:
         self._rows += rows
@@ -200,7 +202,8 @@ class _Keeper:
         if self._rows:
             self._results.write(self._rows)
         self._rows = []
-        self._due = time.monotonic() + SHARD_S
+        self._wait = min(2 * self._wait, SHARD_S)
+        self._due = time.monotonic() + self._wait
 
 
 def _by_index(results: Results, arms: tuple[str, ...]) -> dict[int, list[Row]]:

@@ -73,7 +73,7 @@ class Session:
             self._made += 1
             self._shot.reach("done")
             decision: Decision | None = self._release.made(
-                self._run, end, prompt_sha256=said.prompt_sha256, suspect=self._suspect
+                self._run, end, prompt_sha256=said.prompt_sha256, suspect=self._suspect or self._shot.needs_rerun
             )
             while isinstance(decision, Ask):
                 decision = self._check(decision)

@@ -48,6 +48,11 @@ class Shot:
         return self._fault is not None and self._fault.target == "codes"
 
     @property
+    def needs_rerun(self) -> bool:
+        """Whether it strikes in the midst of the exact re-run, which comes only when something was found before."""
+        return self._fault is not None and self._fault.at.point == "check-token"
+
+    @property
     def guards(self) -> bool:
         """Whether what is hit only guards the image: without a guard nothing reads it."""
         return self._fault is not None and self._fault.target in ("codes", "parity")

@@ -1,0 +1,112 @@
+"""Plans: what is read, what is refused, and that a trial is a function of (seed, index)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hil.campaign.draw import draw_fault
+from hil.campaign.plan import Plan, Stratum, load_plan, parse_plan, shipped
+from hil.campaign.question import cadet_questions, questions_from
+from hil.errors import CampaignError
+from hil.faults import Fault, Subject
+from models import cadet_path
+
+ONE = 'name = "one"\n[[strata]]\nname = "a"\ncount = 3\n'
+
+
+def plan_of(counts: list[int]) -> Plan:
+    return Plan(name="p", strata=tuple(Stratum(name=f"s{i}", count=c) for i, c in enumerate(counts)))
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_any_beginning_of_a_campaign_holds_every_stratum_in_its_share(counts: list[int]) -> None:
+    plan = plan_of(counts)
+    names = [plan.stratum_of(index).name for index in range(plan.total)]
+    assert Counter(names) == {f"s{i}": count for i, count in enumerate(counts)}
+    seen: Counter[str] = Counter()
+    for done, name in enumerate(names, 1):
+        seen[name] += 1
+        for stratum in plan.strata:
+            assert abs(seen[stratum.name] - stratum.count * done / plan.total) <= len(counts)
+
+
+def test_beyond_its_number_a_plan_begins_anew() -> None:
+    plan = plan_of([3, 5])
+    assert [plan.stratum_of(index + plan.total).name for index in range(8)] == [
+        plan.stratum_of(index).name for index in range(8)
+    ]
+
+
+def test_the_default_arms_are_protected_and_bare() -> None:
+    arms = {arm.name: arm for arm in parse_plan(ONE, "one", "").arm_values()}
+    assert arms["protected"].gated
+    assert arms["protected"].guarded
+    assert not arms["bare"].gated
+    assert not arms["bare"].guarded
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 3", "name"),
+        (ONE.replace("count = 3", "count = 0"), "count"),
+        (ONE + "what = 1\n", "what"),
+        (ONE + '[[strata]]\nname = "a"\ncount = 1\n', "same name"),
+        ("name = ", "TOML"),
+        ('name = "x"\nstrata = []\n', "strata"),
+    ],
+)
+def test_a_wrong_plan_is_refused_in_a_sentence_that_names_the_value(text: str, said: str) -> None:
+    with pytest.raises(CampaignError, match=said):
+        parse_plan(text, "plan.toml", "")
+
+
+def test_an_unknown_plan_names_those_that_there_are() -> None:
+    with pytest.raises(CampaignError, match="weights-by-field"):
+        load_plan("no-such-plan")
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_stratum_of_a_shipped_plan_can_be_drawn_and_gives_the_same_fault_again(name: str) -> None:
+    plan = load_plan(name)
+    if not Path(plan.model_path).exists():
+        plan = plan.model_copy(update={"model": "cadet"})  # a plan for a model that is made first
+    assert plan.description
+    subject = Subject(cadet_path()).with_answer(tuple(range(5, 45)), tuple(range(50, 90)), "an answer", 0.05)
+    for number, stratum in enumerate(plan.strata):
+        faults = [draw_fault(stratum, plan.seed, number, subject) for _ in range(2)]
+        assert faults[0] == faults[1]
+        assert (faults[0] is None) == (stratum.target == "none")
+        if faults[0] is not None:
+            assert Fault.from_json(faults[0].to_json()) == faults[0]
+            assert draw_fault(stratum, plan.seed, number + 1000, subject) != faults[0]
+
+
+def test_a_stratum_that_cannot_be_drawn_is_named() -> None:
+    with pytest.raises(CampaignError, match="Stratum odd"):
+        draw_fault(Stratum(name="odd", count=1, where={"colours": ["red"]}), 1, 0, Subject(cadet_path()))
+
+
+def test_questions_of_a_file_carry_their_facts_and_patterns(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(
+        '{"question": "How many?", "facts": ["two"], "patterns": ["[Tt]wo \\\\w+"]}\n\n{"question": "Why?"}\n'
+    )
+    first, second = questions_from(path)
+    assert (first.right("Two ships, two only."), first.known()) == (2, 2)
+    assert (first.right("three"), second.known()) == (0, 0)
+    path.write_text('{"question": "x", "patterns": ["("]}\n')
+    with pytest.raises(CampaignError, match="Line 1"):
+        questions_from(path)
+
+
+def test_a_longer_list_of_questions_begins_with_the_shorter() -> None:
+    assert cadet_questions(("floods",), 9, 1)[:4] == cadet_questions(("floods",), 4, 1)
+    with pytest.raises(CampaignError, match="no family 'poems'"):
+        cadet_questions(("poems",), 1, 1)

@@ -1,0 +1,96 @@
+"""A campaign's folder: shards whole or not there, resumed only by the same campaign, read as a DataFrame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hil
+from hil.campaign.report import write_report
+from hil.campaign.results import SCHEMA, Results, load_results
+from hil.errors import CampaignError
+from tests.hil.campaign.rows import row
+
+PLAN: dict[str, Any] = {"name": "p", "strata": [{"name": "s", "count": 9}]}
+DOCUMENT: dict[str, Any] = {
+    "schema": SCHEMA,
+    "plan": PLAN,
+    "model": "m.gguf",
+    "model_sha256": "a" * 64,
+    "model_bytes": 1000,
+    "threads": 1,
+    "versions": {},
+}
+
+
+def begun(folder: Path) -> Results:
+    results = Results(folder)
+    results.begin(DOCUMENT, resume=False)
+    return results
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    results = begun(tmp_path)
+    results.write([row(1), row(1, "bare", wrong=True)])
+    results.write([row(0)])
+    found = results.rows()
+    assert [(one.index, one.arm) for one in found] == [(0, "protected"), (1, "bare"), (1, "protected")]
+    assert found[2].same_as(row(1))
+    assert not found[1].same_as(row(1, "bare"))
+    assert results.done(["protected"]) == {0, 1}
+    assert results.done(["protected", "bare"]) == {1}
+
+
+def test_a_row_that_was_done_twice_counts_once(tmp_path: Path) -> None:
+    results = begun(tmp_path)
+    results.write([row(4)])
+    results.write([row(4), row(5)])
+    assert [one.index for one in results.rows()] == [4, 5]
+
+
+def test_what_a_killed_campaign_was_writing_is_not_read(tmp_path: Path) -> None:
+    results = begun(tmp_path)
+    results.write([row(0)])
+    (tmp_path / "rows" / ".000001.parquet").write_bytes(b"PAR1 half a shard")
+    assert [one.index for one in results.rows()] == [0]
+    results.begin(DOCUMENT, resume=True)
+    assert not list((tmp_path / "rows").glob(".*"))
+
+
+def test_a_folder_is_not_overwritten_and_resumed_only_by_its_own_campaign(tmp_path: Path) -> None:
+    begun(tmp_path)
+    with pytest.raises(CampaignError, match="--resume"):
+        Results(tmp_path).begin(DOCUMENT, resume=False)
+    Results(tmp_path).begin({**DOCUMENT, "command": "another"}, resume=True)
+    with pytest.raises(CampaignError, match="its model_sha256 differs"):
+        Results(tmp_path).begin({**DOCUMENT, "model_sha256": "b" * 64}, resume=True)
+
+
+def test_results_load_as_a_data_frame(tmp_path: Path) -> None:
+    begun(tmp_path).write([row(index, arm) for index in range(3) for arm in ("protected", "bare")])
+    frame = hil.load_results(tmp_path)
+    assert len(frame) == 6
+    assert frame.groupby("arm").size().to_dict() == {"bare": 3, "protected": 3}
+    with pytest.raises(CampaignError, match="no campaign"):
+        load_results(tmp_path / "nowhere")
+
+
+def test_a_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    rows = [
+        row(index, arm, wrong=arm == "bare" and index % 2 == 0) for index in range(8) for arm in ("protected", "bare")
+    ]
+    begun(tmp_path).write(rows)
+    summary = write_report(tmp_path).values
+    silent = summary["arms"]["bare"]["outcomes"]["silent"]
+    assert (silent["hits"], silent["trials"]) == (4, 8)
+    assert summary["arms"]["bare"]["task_wrong"]["hits"] == 4
+    assert summary["arms"]["protected"]["outcomes"]["silent"]["hits"] == 0
+    assert summary["tables"]["bit"]["bare"][0]["bit"] == 14
+    assert summary["mission"]["points"][0]["rate"] == pytest.approx(1e-11)
+    page = (tmp_path / "report.html").read_text()
+    assert 'src="data:image/png;base64,' in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert {"outcomes.png", "outcomes.svg", "mission.png"} <= {path.name for path in (tmp_path / "figures").iterdir()}
+    assert (tmp_path / "rows.csv").read_text().count("\n") == 17
