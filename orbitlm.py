@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,6 +67,46 @@ def root(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
+def calibrate(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A GGUF file, or a name of the catalogue that is here.")],
+    answers: Annotated[int, typer.Option("--answers", min=10, help="Clean answers to compare.")] = 1000,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", help='JSON lines with "question" and, where there is one, "scene".')
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print; write nothing.")] = False,
+) -> None:
+    """Measure the release gate's margin δ on clean answers, and write it into the model's manifest.
+
+    δ is twice the largest shift of the gap between the two best tokens from the exact path to the replay, at least 0.05
+    (`flight/verifier/calibration.py`). The questions are those of cadet's own examination, or yours.
+
+    Example:  `orbitlm models calibrate cadet`  ·  `orbitlm models calibrate q.gguf --questions mine.jsonl --dry-run`
+    """
+    from flight.verifier import calibration  # flight and models meet here: neither may import the other
+    from models import manifest as manifests
+    from models.cli import resolve, sentences
+    from models.show import count_progress
+
+    with sentences():
+        model = resolve(name)
+        path = manifests.manifest_path(model)
+        manifest = manifests.load(path) if path.exists() else manifests.make(model)
+        asked = calibration.read_questions(questions) if questions is not None else _examination(answers)
+        with count_progress(f"calibrating {manifest.name}", len(asked[:answers])) as advance:
+            found = calibration.calibrate(model, manifest, asked[:answers], threads=threads, progress=advance)
+        typer.echo(found.table())
+        if not dry_run:
+            manifests.save(manifest.with_margin(found.margin, len(found.answers)), path)
+            typer.echo(f"Wrote the margin {found.margin:.2f} to {path}")
+
+
+def _examination(count: int) -> list[str]:
+    from models.corpus import held_out_cases
+
+    return [case.user for case in held_out_cases(count, seed=3)]
+
+
 def mount(wanted: str | None) -> None:
     """Add the groups to the command; only the wanted one is imported, since a flight install lacks the others."""
     for name, summary in GROUPS.items():
@@ -79,6 +120,8 @@ def mount(wanted: str | None) -> None:
                     err=True,
                 )
                 raise SystemExit(1) from None
+            if name == "models":
+                group.command()(calibrate)
             app.add_typer(group, name=name)  # with its own help, which has examples
         else:
             app.add_typer(typer.Typer(), name=name, help=summary)

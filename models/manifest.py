@@ -89,6 +89,8 @@ class Manifest(_Value):
     self_made: StrictBool
     margin: Annotated[StrictFloat, Field(gt=0)] | None
     """δ of the release gate in logits, from calibration; None: not calibrated."""
+    margin_answers: Annotated[StrictInt, Field(gt=0)] | None = None
+    """Clean answers that the calibration was made with."""
     pages: PageLayout
     chunk_bytes: Annotated[StrictInt, Field(gt=0)]
     chunks: tuple[Sha256, ...]
@@ -117,9 +119,10 @@ class Manifest(_Value):
         reference = CodesReference(file=file, sha256=sha256)
         return self.model_copy(update={"pages": self.pages.model_copy(update={"codes": reference})})
 
-    def with_margin(self, margin: float) -> "Manifest":
-        """Return this manifest with the calibrated margin δ."""
-        return Manifest.model_validate({**self.model_dump(by_alias=True), "margin": float(margin)})
+    def with_margin(self, margin: float, answers: int) -> "Manifest":
+        """Return this manifest with the margin δ that was calibrated over so many answers."""
+        found = {"margin": float(margin), "margin_answers": answers}
+        return Manifest.model_validate({**self.model_dump(by_alias=True), **found})
 
 
 class Difference(_Value):

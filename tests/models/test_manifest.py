@@ -68,7 +68,7 @@ def test_it_is_the_same_after_the_disk(manifest: Manifest, tmp_path: Path) -> No
 def test_what_is_learned_later_goes_into_a_new_manifest(manifest: Manifest, tmp_path: Path) -> None:
     """The page codes' reference and the calibrated margin."""
     path = tmp_path / "m.json"
-    save(manifest.with_codes("tiny.codes", "ab" * 32).with_margin(0.3), path)
+    save(manifest.with_codes("tiny.codes", "ab" * 32).with_margin(0.3, 500), path)
     again = load(path)
     assert again.margin == 0.3
     assert again.pages.codes is not None
