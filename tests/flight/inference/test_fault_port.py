@@ -1,14 +1,20 @@
 """The bench's door: shut unless the settings open it, and then it does exactly what it is asked."""
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 import pytest
 
+from flight.inference import binding
+from flight.inference.decoder import Decoder
 from flight.inference.errors import QueryRefused
-from flight.inference.fault_port import FaultPort
+from flight.inference.fault_port import EvalCallback, FaultPort
+from flight.inference.model import Model
 from flight.inference.protocol import Arm, Cancel, Done, Go, Held, Indication, Refused
+from flight.inference.sampling import Sampler
 from flight.inference.settings import EngineSettings
 from flight.settings import FlightSettings
 from models import cadet_path
@@ -95,3 +101,27 @@ def test_a_held_engine_can_be_cancelled(
         pass
     engine.send(Cancel(id=held.id))
     assert engine.finish().done.stop == "cancelled"
+
+
+def test_a_watched_context_gives_the_same_logits_bit_by_bit(
+    raw_settings: Callable[[Path], EngineSettings],
+) -> None:
+    """Also where every node is looked at: the graph is cut at each of them, and the sums stay the same."""
+    binding.start()
+    model = Model(raw_settings(cadet_path()), lambda: True)
+    port = FaultPort(allowed=True, duty=Silence())
+    port.open("00000000000000aa", (), (Arm.model_validate({**ARM, "token": 0, "occurrence": 10_000}),))
+    rows = []
+    curious = EvalCallback(lambda _tensor, _ask, _user: True)
+    for decoder in (Decoder(model), Decoder(model, port.watch), Decoder(model, curious)):
+        decoder.clear()
+        assert decoder.prefill(list(range(50, 90)), lambda: False, lambda _done: None)
+        with Sampler(temperature=0, top_p=1, top_k=0, seed=1) as sampler:
+            for position in range(40, 60):
+                token = decoder.sample(sampler, position)
+                row = binding.logits_ith(decoder.handle, -1)
+                rows.append(ctypes.string_at(row, 4 * llama_cpp.llama_vocab_n_tokens(model.vocab)))
+                decoder.step(token)
+        decoder.close()
+    model.close()
+    assert rows[:20] == rows[20:40] == rows[40:]
