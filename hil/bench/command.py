@@ -15,6 +15,7 @@ from hil.console import console
 from hil.errors import HilError
 from hil.files import write_json
 from hil.machine import facts, machine
+from models import cadet_path
 
 SCHEMA = "orbitlm.bench/1"
 
@@ -58,6 +59,37 @@ def cycle(
     Example:  `orbitlm hil bench cycle --queries 20 --json cycle.json`
     """
     _measure(json, cycle=_cycle(model, queries))
+
+
+@app.command()
+def integrity(
+    models: Annotated[
+        list[Path] | None, typer.Option("--model", help="A GGUF, more than once for several; cadet if left out.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of decoding beside the scrubber.")] = 2,
+    rounds: Annotated[int, typer.Option("--rounds", min=2, help="Turns without and with the scrubber.")] = 20,
+    json: JsonOption = None,
+) -> None:
+    """Passes over the image beside a plain read, repairs, memory, and decoding beside the scrubber.
+
+    Example:  `orbitlm hil bench integrity --model models/cadet/cadet-q8_0.gguf --model /tmp/q.gguf --json i.json`
+    """
+    measured = [_integrity(model, threads, rounds) for model in models or [cadet_path()]]
+    _measure(json, integrity={"good": all(each["good"] for each in measured), "models": measured})
+
+
+@app.command()
+def gate(
+    model: ModelOption = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="As flight: 1 for cadet; else 2.")] = None,
+    answers: Annotated[int, typer.Option("--answers", min=0, help="How many; 0: 100 of cadet, 3 of others.")] = 0,
+    json: JsonOption = None,
+) -> None:
+    """What the release gate adds to an answer: page pass and replay as ratios, and cadet's share of exact re-runs.
+
+    Example:  `orbitlm hil bench gate --answers 200`  ·  `orbitlm hil bench gate --model /tmp/q.gguf --json gate.json`
+    """
+    _measure(json, gate=_gate(model, threads, answers))
 
 
 @app.command(name="all")
@@ -114,6 +146,25 @@ def _link() -> dict[str, Any]:
         table.add_row(rate.name, f"{rate.mbit_s:.1f}", goal)
     console().print(table)
     return {"good": all(rate.good for rate in rates), "rates": [rate.as_json() for rate in rates]}
+
+
+def _integrity(model: Path, threads: int, rounds: int) -> dict[str, Any]:
+    from hil.bench.integrity import run
+
+    with _sentences(), console().status("preparing") as status:
+        measured = run(model, threads=threads, rounds=rounds, say=status.update)
+    console().print(measured.table())
+    return measured.as_json()
+
+
+def _gate(model: Path | None, threads: int | None, answers: int) -> dict[str, Any]:
+    from hil.bench.gate import SMALL_BYTES, run
+
+    small = model is None or (model.exists() and model.stat().st_size < SMALL_BYTES)
+    with _sentences():
+        measured = run(model, threads=threads or (1 if small else 2), answers=answers or (100 if small else 3))
+    console().print(measured.table())
+    return measured.as_json()
 
 
 def _cycle(model: Path | None, queries: int) -> dict[str, Any]:
