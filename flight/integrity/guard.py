@@ -83,6 +83,11 @@ class Guard:
         return guard
 
     @property
+    def image(self) -> memoryview:
+        """The bytes of the image, writable: the bench's."""
+        return self._image
+
+    @property
     def pages(self) -> int:
         """Pages of the image."""
         return self.ladder.codes.pages.count

@@ -18,9 +18,6 @@ CONTEXTS: Final = 2
 CODES_SHARE: Final = 0.02
 """Page codes and parity as a share of the image (DESIGN §4: CRC and XXH3 twice, XOR parity 64 + 1)."""
 
-CONTEXTS: Final = 2
-"""Engine and verifier, each with buffers of its own over the one image."""
-
 
 def check_room(model: Path, *, n_ctx: int, root: Path, held: int) -> None:
     """Raise `RoomRefused` when the model does not fit, `ImageRefused` when it is no model at all.
