@@ -202,7 +202,7 @@ class Stack:
         """Process ids by name, with flight's children."""
         found = {name: process.pid for name, process in self.processes.items()}
         ready = self.flight_ready() or {}
-        children = {"core": ready.get("core_pid"), "engine": ready.get("engine_pid")}
+        children = {name.removesuffix("_pid"): pid for name, pid in ready.items() if name.endswith("_pid")}
         return found | {name: pid for name, pid in children.items() if isinstance(pid, int)}
 
     # What can be done.

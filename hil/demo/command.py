@@ -151,13 +151,20 @@ def _conclude(run: Run, options: Options, console: Console) -> None:
         from hil.demo.story_figure import draw_story
 
         figures += draw_story(run.story, scenario.epoch_s, options.out / "story", f"measured, on {machine()}")
+    good = run.answered_well
     checked = all(result.checked for result in run.results)
     how = "right and whole" if checked else "whole (not all facts are known, so not all are checked)"
-    said = f"{'' if run.ok else 'not '}every answer came back {how} within the budget"
-    style = f"bold {'green' if run.ok else 'red'}"
-    console.print(Text(f"\n{'✓' if run.ok else '✗'} {scenario.name}: {said}", style=style))
+    _verdict(console, good, f"{scenario.name}: {'' if good else 'not '}every answer came back {how} within the budget")
+    if run.story is not None:
+        good = run.story.ok
+        told = "was found and repaired, and the answer is" if good else "was not found and repaired with an answer"
+        _verdict(console, good, f"story: the flipped bit {told} VERIFIED")
     names = ", ".join(["demo.json", *(path.name for path in figures), "demo.log", "run/"])
     console.print(f"written to {options.out}: {names}", highlight=False)
+
+
+def _verdict(console: Console, good: bool, said: str) -> None:
+    console.print(Text(f"{'✓' if good else '✗'} {said}", style=f"bold {'green' if good else 'red'}"))
 
 
 def _serve(run: Run, console: Console, stack: Stack) -> None:

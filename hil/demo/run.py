@@ -57,8 +57,11 @@ class Run:
     @property
     def ok(self) -> bool:
         """Whether every question so far came back right and whole within the budget, and the story ended well."""
-        if self.story is not None and not self.story.ok:
-            return False
+        return self.answered_well and (self.story is None or self.story.ok)
+
+    @property
+    def answered_well(self) -> bool:
+        """Whether every question so far came back right and whole within the budget."""
         return not self.to_ask and all(not result.faults(self.budget_s) for result in self.results)
 
     def finish(self) -> None:

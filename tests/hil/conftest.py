@@ -40,7 +40,7 @@ class DemoProcess:
         return read_json(self.json) or {}
 
     def wait(
-        self, condition: Callable[[dict[str, Any]], object], what: str, deadline_s: float = 60.0
+        self, condition: Callable[[dict[str, Any]], object], what: str, deadline_s: float = 120.0
     ) -> dict[str, Any]:
         """Wait until its JSON is as it should be, and return it."""
         wait_for(lambda: bool(condition(self.document())), what, deadline_s, [self.process])

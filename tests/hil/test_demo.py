@@ -35,7 +35,7 @@ def assert_contract(found: dict[str, Any], scenario: str) -> None:
         assert query["question"]
         assert query["answer"]
         assert query["leg"] == "DELIVERED"
-        assert query["verdict"] == "UNCHECKED"
+        assert query["verdict"] == "VERIFIED"
         assert 0 < query["total_s"] <= found["budget_s"]
         assert {"QUEUED", "DECODE"} <= set(query["legs"]) <= LEGS
         assert sum(query["legs"].values()) == pytest.approx(query["total_s"], abs=0.01)
@@ -44,7 +44,26 @@ def assert_contract(found: dict[str, Any], scenario: str) -> None:
     assert found["link"]["up"]["delivered"] > 0
     assert found["link"]["down"]["delivered"] > 0
     assert set(found["ports"]) >= {"api", "flight", "ground", "link_flight", "link_ground"}
-    assert set(found["pids"]) >= {"flight", "core", "engine", "link", "ground"}
+    assert set(found["pids"]) >= {"flight", "core", "engine", "verifier", "scrubber", "link", "ground"}
+
+
+def assert_story(story: dict[str, Any]) -> None:
+    """The same flip of one bit in both acts; only with protection is the answer the undamaged one, and VERIFIED."""
+    assert story["ok"] is True
+    protected, bare = story["acts"]
+    assert protected["flipped"] == bare["flipped"]
+    assert len(protected["flipped"]) == 1
+    assert story["fault"]["place"]["what"] in protected["flipped"][0]
+    assert protected["right"]
+    assert protected["query"]["answer"] == story["undamaged"]
+    assert protected["query"]["verdict"] == "VERIFIED"
+    assert protected["query"]["receipt"]["repaired_bit"] == 1
+    assert "integrity.damage_found" in {event["name"] for event in protected["events"]}
+    assert not bare["right"]
+    assert bare["query"]["leg"] == "DELIVERED"
+    assert bare["query"]["verdict"] == "UNCHECKED"
+    assert bare["query"]["answer"] != story["undamaged"]
+    assert not any(bare["settings"]["integrity"].values())
 
 
 def processes_of(out: Path) -> list[str]:
@@ -57,7 +76,10 @@ def processes_of(out: Path) -> list[str]:
 
 
 def test_two_minutes_is_enough_for_every_question(demo: Callable[..., Any]) -> None:
-    """Five questions in contact: right, whole, within the budget; table, figure, JSON and log are written."""
+    """Five questions in contact: right, whole, within the budget; table, figure, JSON and log are written.
+
+    Then a bit is flipped on board: what protects the model finds and repairs it, and without that the answer is wrong.
+    """
     run = demo()
     found = run.finish()
     assert_contract(found, "two-minute")
@@ -71,9 +93,14 @@ def test_two_minutes_is_enough_for_every_question(demo: Callable[..., Any]) -> N
         "measured",
         "simulated",
         "every answer came back right",
+        "A bit is flipped on board",
+        "with protection",
+        "without protection",
+        "the flipped bit was found and repaired",
     ):
         assert words in printed
-    for name in ("demo.json", "timeline.svg", "timeline.png", "demo.log", "run/flight.toml", "run/plan.json"):
+    assert_story(found["story"])
+    for name in (*RESULTS, "demo.log", "run/flight.toml", "run/plan.json"):
         assert (run.out / name).stat().st_size > 0
     assert read_json(run.out / "demo.json") == found
 
