@@ -19,6 +19,10 @@ ENGINE: Final = "engine"
 VERIFIER: Final = "verifier"
 
 
+class UnreadyError(CampaignError):
+    """A child was started and did not get ready: over a damaged image that is what a fault can do."""
+
+
 class Crew:
     """Engine and verifier of one arm over the worker's image. They are started when they are first asked for."""
 
@@ -54,7 +58,7 @@ class Crew:
         self.settings = settings
 
     def child(self, process: str) -> Child:
-        """The engine or the verifier, started if it does not run. Raises `CampaignError` when it never gets ready."""
+        """The engine or the verifier, started if it does not run. Raises `UnreadyError`."""
         found = self._children.get(process)
         if found is None or found.gone:
             found = self._children[process] = self._start(process)
@@ -93,7 +97,7 @@ class Crew:
             if message.get("is") == "ready":
                 return child
         child.kill()
-        raise CampaignError(f"The {process} did not get ready: {self._nursery.last_words()}")
+        raise UnreadyError(f"The {process} did not get ready: {self._nursery.last_words()}")
 
 
 def label(model: Path) -> str:

@@ -8,6 +8,7 @@ between attempts, by the scrubber's own `Guard`; one that comes during an answer
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,8 +17,8 @@ from typing import Final
 from flight.core.release import Ask, Decision, Policy, Release, Released
 from flight.inference.protocol import Done, Refused, Run
 from flight.verifier.protocol import Checked
-from hil.campaign.asking import Said, Watch, ask, verify
-from hil.campaign.crew import ENGINE, VERIFIER, Crew
+from hil.campaign.asking import Lost, Said, Watch, ask, verify
+from hil.campaign.crew import ENGINE, VERIFIER, Crew, UnreadyError
 from hil.campaign.lane import Arm
 from hil.campaign.outcome import Detection, Evidence
 from hil.campaign.shot import Shot
@@ -109,7 +110,10 @@ class Session:
         self._asked += 1
         if first:
             run = run.model_copy(update={"hold_at": self._shot.holds(ENGINE), "arm": self._shot.arms(ENGINE)})
-        said = ask(self._crew.child(ENGINE), run, self._shot if first else Shot.none(), self._watch)
+        try:
+            said = ask(self._crew.child(ENGINE), run, self._shot if first else Shot.none(), self._watch)
+        except UnreadyError:
+            said = Said(lost="crash")
         self._shot.passed()
         return said
 
@@ -133,7 +137,11 @@ class Session:
         if first:
             update = {"hold_at": self._shot.holds(VERIFIER), "arm": self._shot.arms(VERIFIER)}
             check = check.model_copy(update=update)
-        word = verify(self._crew.child(VERIFIER), check, self._shot if first else Shot.none(), self._watch)
+        word: Checked | Lost
+        try:
+            word = verify(self._crew.child(VERIFIER), check, self._shot if first else Shot.none(), self._watch)
+        except UnreadyError:
+            word = "crash"
         self._shot.passed()
         if isinstance(word, str):
             self._lost(VERIFIER, word)
@@ -163,8 +171,9 @@ class Session:
         self._found(how)
         began = monotonic()
         self._crew.end(process)
-        self._crew.child(process)
-        self._log.recovery_s = monotonic() - began
+        with contextlib.suppress(UnreadyError):  # the next attempt tries again, and counts
+            self._crew.child(process)
+            self._log.recovery_s = monotonic() - began
 
     def _found(self, by: str, outcome: str = "", bits: int = 0, repair_s: float = math.nan) -> None:
         self._log.detections.append(Detection(by, monotonic() - self._shot.at, outcome, bits, repair_s))

@@ -1,0 +1,195 @@
+"""The fast lane with real engine and verifier: what the protection catches, and what it misses switched off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from hil.campaign.bench import Bench
+from hil.campaign.outcome import Outcome
+from hil.campaign.plan import parse_plan
+from hil.campaign.question import Golden
+from hil.campaign.row import Row
+from hil.errors import CampaignError
+
+pytestmark = pytest.mark.slow
+
+PLAN = """
+name = "lane-test"
+seed = 11
+[questions]
+families = ["closed-book", "floods"]
+count = 4
+max_prompt_chars = 120
+
+[arms.protected]
+[arms.bare]
+assurance = "none"
+settings.integrity = { pages = false, replay = false }
+[arms.no-pages]
+settings.integrity = { pages = false }
+[arms.no-repair]
+settings.integrity = { repair = false }
+[arms.no-replay]
+settings.integrity = { replay = false }
+
+[[strata]]
+name = "scale"
+count = 3
+where = { roles = ["scale"], bits = [14] }
+[[strata]]
+name = "page"
+count = 1
+model = ["page"]
+[[strata]]
+name = "kv"
+count = 6
+target = "kv"
+at = ["token"]
+where = { process = "engine", bits = [13, 14], cells = "prompt" }
+[[strata]]
+name = "compute"
+count = 4
+target = "compute"
+at = ["token"]
+where = { process = "engine", tensors = ["result_output"], bits = [30] }
+[[strata]]
+name = "guard"
+count = 1
+target = "parity"
+[[strata]]
+name = "healed"
+count = 1
+at = ["start..done"]
+where = { roles = ["scale"], bits = [14] }
+[[strata]]
+name = "clean"
+count = 1
+target = "none"
+"""
+ONCE = """
+name = "once"
+seed = 5
+[questions]
+families = ["closed-book"]
+count = 1
+[arms.protected]
+"""
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench(parse_plan(PLAN, "lane-test", "")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def rows(bench: Bench) -> list[Row]:
+    return [row for index in range(bench.plan.total) for row in bench.rows(index)]
+
+
+def outcomes(rows: list[Row], arm: str, *strata: str) -> list[str]:
+    return [row.outcome for row in rows if row.arm == arm and (not strata or row.stratum in strata)]
+
+
+def test_nothing_is_silent_when_protected_and_the_same_faults_are_when_bare(rows: list[Row]) -> None:
+    protected, bare = outcomes(rows, "protected"), outcomes(rows, "bare")
+    assert Outcome.SILENT not in protected
+    assert bare.count(Outcome.SILENT) >= 4
+    assert all(row.verdict == "verified" and row.same for row in rows if row.arm == "protected")
+
+
+def test_faults_of_the_weights_are_repaired_and_the_answer_made_again(rows: list[Row]) -> None:
+    assert set(outcomes(rows, "protected", "scale", "page")) <= {Outcome.RECOMPUTED, Outcome.CORRECTED}
+    assert Outcome.RECOMPUTED in outcomes(rows, "protected", "scale")
+    found = [row for row in rows if row.arm == "protected" and row.stratum in ("scale", "page", "guard")]
+    assert all(row.proven == "true" and row.repaired_by for row in found)
+
+
+def test_transient_faults_are_taken_back_by_the_gate(rows: list[Row]) -> None:
+    struck = [row for row in rows if row.stratum in ("kv", "compute") and row.arm == "bare" and row.outcome == "silent"]
+    assert struck
+    for row in struck:
+        (gated,) = [one for one in rows if one.index == row.index and one.arm == "protected"]
+        assert gated.outcome == Outcome.RECOMPUTED
+        assert gated.restarts >= 2
+
+
+def test_a_flip_that_heals_before_the_gate_looks_is_caught_all_the_same(rows: list[Row]) -> None:
+    assert Outcome.SILENT in outcomes(rows, "bare", "healed")
+    assert set(outcomes(rows, "protected", "healed")) == {Outcome.RECOMPUTED}
+
+
+def test_clean_answers_raise_no_alarm(rows: list[Row]) -> None:
+    assert {row.outcome for row in rows if row.stratum == "clean"} == {Outcome.CLEAN}
+
+
+def test_without_page_codes_the_gate_repeats_the_damage(rows: list[Row]) -> None:
+    assert Outcome.SILENT in outcomes(rows, "no-pages", "scale")
+    assert Outcome.CORRECTED not in outcomes(rows, "no-pages", "page", "guard")
+
+
+def test_without_repair_damage_is_told_and_nothing_released(rows: list[Row]) -> None:
+    assert set(outcomes(rows, "no-repair", "scale")) == {Outcome.REFUSED}
+    reasons = {row.reason for row in rows if row.arm == "no-repair" and row.stratum == "scale"}
+    assert reasons <= {"unrepaired", "verifier_lost"}  # over this damage a new verifier fails its self-test
+
+
+def test_without_the_replay_transient_faults_are_silent(rows: list[Row]) -> None:
+    assert Outcome.SILENT in outcomes(rows, "no-replay", "kv", "compute")
+    assert Outcome.RECOMPUTED not in outcomes(rows, "no-replay", "kv", "compute")
+
+
+def test_the_same_index_gives_the_same_rows_again(bench: Bench, rows: list[Row]) -> None:
+    for index in (0, bench.plan.total - 1):
+        before = [row for row in rows if row.index == index]
+        assert [one.identity() for one in bench.rows(index)] == [one.identity() for one in before]
+
+
+def test_a_golden_answer_that_another_machine_gave_stops_the_campaign(bench: Bench) -> None:
+    known = {name: replace(golden, tokens=(1, *golden.tokens)) for name, golden in bench.goldens().items()}
+    with Bench(bench.plan, known) as other, pytest.raises(CampaignError, match="rounds otherwise"):
+        other.goldens()
+
+
+def test_golden_runs_that_differ_stop_the_campaign(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hil.campaign.fast import FastLane
+
+    made: list[Golden] = []
+    answer = FastLane._answer
+
+    def drifting(self: FastLane, *arguments: object) -> Golden:
+        golden = answer(self, *arguments)  # type: ignore[arg-type]
+        made.append(golden)
+        return golden if len(made) == 1 else replace(golden, tokens=golden.tokens[:-1])
+
+    monkeypatch.setattr(FastLane, "_answer", drifting)
+    lane = bench._lane
+    assert lane is not None
+    with pytest.raises(CampaignError, match="differ"):
+        lane.golden(bench._questions[0])
+
+
+@pytest.mark.parametrize(
+    ("stratum", "expected"),
+    [
+        ('target = "crash"\nat = ["token"]\nwhere = { process = "engine" }', Outcome.CRASH_RECOVERED),
+        ('target = "crash"\nat = ["check"]\nwhere = { process = "verifier" }', Outcome.CRASH_RECOVERED),
+        ('target = "hang"\nat = ["token"]\nwhere = { process = "engine" }', Outcome.HANG_RECOVERED),
+        (
+            'target = "process"\nat = ["token"]\nwhere = { process = "engine", regions = ["tensors"], '
+            'items = ["blk.0.attn_q.weight"], fields = ["data"] }',
+            Outcome.CRASH_RECOVERED,
+        ),
+    ],
+)
+def test_a_lost_process_is_replaced_and_the_answer_is_right(stratum: str, expected: Outcome) -> None:
+    options = "[options]\nsilence_s = 2.0\n" if expected is Outcome.HANG_RECOVERED else ""
+    text = f'{ONCE}{options}[[strata]]\nname = "s"\ncount = 1\n{stratum}\n'
+    with Bench(parse_plan(text, "once", "")) as one:
+        (row,) = one.rows(0)
+    assert (row.outcome, row.same, row.verdict) == (expected, True, "verified"), row
+    assert re.search("crash|hang", row.detected_by)
