@@ -90,6 +90,19 @@ def test_a_repair_is_not_undone(image: Path, bare_subject: Subject) -> None:
     assert image.read_bytes() == right
 
 
+def test_only_its_own_bits_are_taken_back(image: Path, bare_subject: Subject) -> None:
+    made = inject(draw("weights", bare_subject, seed=1, model="page"), Victim(bare_subject, image=image))
+    change = made.changed[7]
+    other = next(1 << bit for bit in range(8) if bit not in change.bits)
+    with image.open("r+b") as file:
+        file.seek(change.offset)
+        file.write(bytes([change.after ^ other]))
+    made.undo()
+    right = bytearray(bare_subject.model.read_bytes())
+    right[change.offset] ^= other
+    assert image.read_bytes() == bytes(right)
+
+
 def test_a_stuck_bit_comes_back_until_it_is_taken_away(image: Path, bare_subject: Subject) -> None:
     right = image.read_bytes()
     for value in (0, 1):
