@@ -68,7 +68,7 @@ class FlightArm:
         if not paced:
             settings = merged(settings, {"engine": {"pace_tokens_per_s": 0.0}})
         self._craft = Spacecraft(
-            self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s
+            self.folder, self.model, scenes={}, settings=settings, watchdog_s=self.options.watchdog_s or None
         )
         self._craft.link.idle = self._tend
         self.link.attach(self._craft.link)

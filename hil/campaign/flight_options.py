@@ -44,7 +44,14 @@ class FlightOptions(BaseModel):
         default=1.0, gt=0, description="Longest silence of any child, s: flight's default is 10 to 60."
     )
     link: LinkNoise = LinkNoise()
-    watchdog_s: float = Field(default=1.5, gt=0, description="WatchdogSec of the launcher, s: flight's unit has more.")
+    watchdog_s: float = Field(
+        default=1.5,
+        ge=0,
+        description="WatchdogSec of the launcher, s (flight's unit has more); 0: nobody restarts flight.",
+    )
+    settle_s: float = Field(
+        default=10.0, gt=0, description="Longest time after the last answer for what was hit to work again, s."
+    )
 
     def settings(self) -> dict[str, Any]:
         """Sections of flight's settings, below those of the arm."""

@@ -24,8 +24,6 @@ from hil.faults import Instant
 
 SPAN_S: Final = 0.03
 """The random part of an instant, s: about the length of a prefill or a check of the embedded model."""
-SETTLE_S: Final = 10.0
-"""Longest time after the last answer for the process that was hit to work again, s."""
 REPAIR_S: Final = 3.0
 """Longest time after the answers for the scrubber to repair the image, s: it passes once a second."""
 LASTS_S: Final = (0.2, 1.5)
@@ -71,7 +69,7 @@ class LiveDrill:
         seconds = time.monotonic() - begun
         damaged = self._arm.link.damaged
         self._arm.link.begin(0, quiet=True)
-        settled = self._inquiry.follow(self._is_whole, time.monotonic() + SETTLE_S)
+        settled = self._inquiry.follow(self._is_whole, time.monotonic() + self._arm.options.settle_s)
         notes = [] if answered else [f"no end within {self._arm.setup.deadline_s:g} s"]
         notes += [] if settled else ["what was hit does not work again"]
         miscounted = answered and settled and not self._counts_right(counted)
