@@ -13,6 +13,7 @@ from hil.campaign.child import Child, Nursery
 from hil.campaign.image import BenchImage
 from hil.campaign.lane import Arm
 from hil.errors import CampaignError
+from hil.faults import protection_of
 
 _LOAD_S: Final = 60.0
 ENGINE: Final = "engine"
@@ -54,6 +55,7 @@ class Crew:
         )
         self._guarded = image.guard if integrity.pages and integrity.scrub_bytes_per_s else None
         self._guard: Guard | None = None
+        self._own = protection_of(arm.protection)(image.guard) if arm.protection else None
         self._settings = {ENGINE: engine.model_dump_json(), VERIFIER: verifier.model_dump_json()}
         self.settings = settings
 
@@ -80,8 +82,15 @@ class Crew:
             self._guard = Guard.open(self._guarded)
         return self._guard
 
+    def own_findings(self) -> list[str]:
+        """What the protection that the arm brings finds now, and mends; a sentence each."""
+        return [] if self._own is None else self._own.check()
+
     def close(self) -> None:
         """End all."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
         if self._guard is not None:
             self._guard.close()
             self._guard = None

@@ -23,6 +23,8 @@ from hil.campaign.lane import Arm
 from hil.campaign.outcome import Detection, Evidence
 from hil.campaign.shot import Shot
 
+_OWN_ATTEMPTS: Final = 3
+"""How often an answer is made at most where a protection from outside takes it back."""
 _OUTSIDE: Final = {"image": "pages", "parity": "parity", "codes": "codes"}
 
 
@@ -73,6 +75,8 @@ class Session:
                 return self._refused("engine_failed" if end is None else getattr(end, "reason", "internal"))
             self._made += 1
             self._shot.reach("done")
+            if self._own_protection() and self._made < _OWN_ATTEMPTS:
+                continue
             decision: Decision | None = self._release.made(
                 self._run, end, prompt_sha256=said.prompt_sha256, suspect=self._suspect or self._shot.needs_rerun
             )
@@ -126,6 +130,13 @@ class Session:
         for found in done.findings:
             self._suspect = True
             self._found(_OUTSIDE.get(found.part, str(found.part)), str(found.outcome), found.bits or 0, done.seconds)
+
+    def _own_protection(self) -> bool:
+        """Whether the protection that the arm brings found damage: what it mended, the answer may have met."""
+        found = self._crew.own_findings()
+        for _ in found:
+            self._found("protection")
+        return bool(found)
 
     # ---- the gate --------------------------------------------------------------------------
 
