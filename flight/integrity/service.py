@@ -18,7 +18,7 @@ from flight.integrity.protocol import Guarded, Rate, Scrub, Watch, parse_request
 from flight.integrity.scrubber import Scrubber
 from flight.integrity.settings import ScrubberSettings
 
-NICE: Final = 15
+NICE: Final = 5
 """Decoding comes first; a scrubber that gets no time at all is late, and the supervisor sees it."""
 _TICK_S: Final = 0.02
 
