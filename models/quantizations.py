@@ -1,8 +1,9 @@
 """What each quantization of one model costs and gives: size, accuracy, near-ties, speed, and what a bit flip can hit.
 
 All from one F16 file, through llama.cpp on one thread. Accuracy and margins come from the held-out questions. Speeds
-are medians over rounds in which the files take turns, so that a busy machine slows all of them alike; the ratio to Q8_0
-is taken within each round. Shares of scales are counted from the tensors' types.
+count the thread's processor time, which a busy machine stretches far less than the clock on the wall, and are medians
+over rounds in which the files take turns; the ratio to Q8_0 is taken within each round. Shares of scales are counted
+from the tensors' types.
 """
 
 import contextlib
@@ -61,7 +62,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens per second, medians of `rounds`; ratios are medians of the ratio to `REFERENCE` within a round."""
+    """Tokens per second of processor time, medians of `rounds`; ratios are medians of the ratio within a round."""
 
     rounds: int
     prefill: float
@@ -144,17 +145,20 @@ def _shifted(progress: Callable[[int], None], before: int) -> Callable[[int], No
 
 
 def measure(path: Path) -> tuple[float, float]:
-    """Return (prefill, decode) of a file in tokens per second: one batch of PREFILL tokens, then DECODE single ones."""
+    """Return (prefill, decode) of a file: one batch of PREFILL tokens, then DECODE single ones.
+
+    In tokens per second of this thread's processor time: with one thread, llama.cpp computes in the caller's.
+    """
     with Runner(path) as runner:
         token = runner.tokenize(" 1")[-1]
         runner.decode([token] * 32)
         runner.clear()
-        begun = time.perf_counter()
+        begun = time.thread_time()
         runner.decode([token] * PREFILL)
-        middle = time.perf_counter()
+        middle = time.thread_time()
         for _ in range(DECODE):
             runner.decode([token])
-        end = time.perf_counter()
+        end = time.thread_time()
     return PREFILL / (middle - begun), DECODE / (end - middle)
 
 
@@ -219,6 +223,7 @@ def as_json(source: GgufInfo, table: Sequence[Row], seed: int) -> dict[str, Any]
         "parameters": source.n_params,
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "threads": 1,
+        "clock": "processor time of the computing thread",
         "questions_seed": seed,
         "prefill_tokens": PREFILL,
         "decode_tokens": DECODE,
