@@ -66,11 +66,11 @@ class Bench:
         stratum = plan.stratum_of(index)
         question = self._questions[number_of(plan.seed, index, "question") % len(self._questions)]
         golden = self._golden(question)
-        subject = self._surroundings.of(question, golden)
-        fault = draw_fault(stratum, plan.seed, index, subject)
+        asked = self._surroundings.of(question, golden) if golden.prompt_tokens else self._surroundings.subject
+        fault = draw_fault(stratum, plan.seed, index, asked)
         text = "" if fault is None else fault.to_json()
         seed = number_of(plan.seed, index, "lane")
-        return Trial(index, stratum.name, fault, text, question, golden, seed, subject)
+        return Trial(index, stratum.name, fault, text, question, golden, seed, asked)
 
     def rows(self, index: int) -> list[Row]:
         """The rows of one injection, one for each arm."""

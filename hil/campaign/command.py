@@ -43,6 +43,7 @@ def run(
     ] = 0.0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: this one.")] = 1,
     scheduler: Annotated[str, typer.Option("--scheduler", metavar="ADDRESS", help="An existing Dask cluster.")] = "",
+    model: Annotated[str, typer.Option("--model", metavar="FILE", help="Another GGUF than the plan's.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take and could show.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: out/campaign/NAME.")] = None,
@@ -62,6 +63,8 @@ def run(
 
     with sentences():
         chosen = load_plan(plan)
+        if model:
+            chosen = chosen.model_copy(update={"model": str(Path(model).expanduser().absolute())})
         where = out or Path("out/campaign") / chosen.name
         options = Options(where, injections, halfwidth, workers, scheduler, resume, command_line())
         if dry_run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,8 +12,8 @@ from xxhash import xxh3_128_digest
 
 from flight.errors import FlightError
 from flight.integrity.guard import GuardSettings, prepare
-from flight.integrity.image import image_dir
 from flight.integrity.image import prepare as prepare_image
+from flight.integrity.image import release
 from flight.supervisor.premises import claim
 from hil.errors import CampaignError
 
@@ -74,7 +73,7 @@ class BenchImage:
         """Let everything go and remove the image."""
         for one in self._watched:
             one.memory.close()
-        shutil.rmtree(image_dir(self._folder, None), ignore_errors=True)
+        release(data_dir=self._folder, shm_dir=None)
         self._lock.close()
 
 
