@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from flight.supervisor import state
 from flight.supervisor.state import SupervisorState, dump, parse
 
-STATE = SupervisorState(boot=41, mode=state.SAFE, safe_reason="commanded", clean=False, resets={"engine_hang": 3})
+STATE = SupervisorState(
+    boot=41,
+    mode=state.SAFE,
+    safe_reason="commanded",
+    clean=False,
+    resets={"engine_hang": 3},
+    slot=state.OTHER,
+    slots_failed={state.FIRST: 12.5},
+)
 
 
 def test_there_and_back(tmp_path: Path) -> None:
@@ -41,6 +50,16 @@ def test_two_damaged_copies_give_the_defaults_and_a_sentence(tmp_path: Path) -> 
     found, trouble = state.load(tmp_path / "s")
     assert found == SupervisorState()
     assert trouble is not None
+
+
+def test_a_file_from_before_there_were_slots_is_read() -> None:
+    """A new version of flight must not forget boots and mode."""
+    raw = {"boot": 3, "mode": "safe", "safe_reason": "commanded", "clean": True, "resets": {}}
+    file = json.loads(dump(SupervisorState()))
+    file["state"] = json.dumps(raw)
+    file["crc32"] = f"{zlib.crc32(file['state'].encode()):08x}"
+    found, _ = parse(json.dumps(file).encode())
+    assert found == SupervisorState(3, "safe", "commanded", True)
 
 
 @settings(max_examples=300)
