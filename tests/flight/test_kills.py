@@ -73,7 +73,7 @@ def test_engine_killed_in_the_middle(flight: Callable[..., Flight], client: Clie
     killed = process.kill("engine_pid")
     text, receipt = client.answer(2)
     assert text == expected
-    assert (receipt["restarts"], receipt["attempt"], receipt["verdict"]) == (1, 0, "unchecked")
+    assert (receipt["restarts"], receipt["attempt"], receipt["verdict"]) == (1, 0, "verified")
     client.await_event("supervisor.child_restarted", child="engine", why="killed", exit=-signal.SIGKILL)
     client.await_event("inference.query_resumed", query_id=2)
     client.await_report("verification.completed", request_id=request)

@@ -30,7 +30,7 @@ def test_what_ground_may_ask(flight: Callable[..., Flight], client: Client) -> N
     assert receipt["model_sha256"] == hashlib.sha256(process.model().read_bytes()).digest()
     assert receipt["prompt_tokens"] > 50
     assert receipt["pace"] == 100.0
-    assert (receipt["verdict"], receipt["authenticated"]) == ("unchecked", False)
+    assert (receipt["verdict"], receipt["authenticated"]) == ("verified", False)
 
     client.ask(2, "Is everything within limits?", scene="housekeeping")
     assert client.answer(2)[1]["scene_bytes"] > 10
