@@ -1,4 +1,4 @@
-"""Starts, watches and restarts core and engine; boot and reset counters; safe mode; the outer watchdog's feed.
+"""Starts, watches and restarts core and its workers; model slots; safe mode; counters; the outer watchdogs' feed.
 
-Small on purpose, standard library only: what keeps the others alive must have little that can break.
+Small on purpose, no numerics: what keeps the others alive must have little that can break.
 """
