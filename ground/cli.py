@@ -13,7 +13,7 @@ import typer
 from ground.client import GroundClient, QueryHandle
 from ground.display import LegsLive, events_table, passes_table, queries_table, query_panel, telemetry_table
 from ground.errors import GroundError, StationUnreachable
-from ground.question import QUESTION_BYTES
+from ground.question import QUESTION_BYTES, Assurance
 from ground.settings import dump, load
 
 app = typer.Typer(
@@ -106,6 +106,9 @@ def ask(
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the sampling.")] = None,
     ttl: Annotated[int, typer.Option(min=0, help="Mission seconds after which the answer is of no use.")] = 0,
     parent: Annotated[str | None, typer.Option(help="Id of the query that this one follows.")] = None,
+    assurance: Annotated[Assurance, typer.Option(help="Checks of the answer on board; as_set: as set there.")] = (
+        Assurance.AS_SET
+    ),
     url: Url = None,
 ) -> None:
     """Ask a question, watch its legs, print the answer. Ctrl-C leaves the query running.
@@ -123,6 +126,7 @@ def ask(
             seed=seed,
             ttl_s=ttl,
             parent=parent,
+            assurance=assurance.value,
         )
         try:
             with LegsLive() as live:

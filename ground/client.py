@@ -134,7 +134,7 @@ class GroundClient:
         self._http.close()
 
     def ask(self, question: str, **options: Any) -> QueryHandle:
-        """Ask; `options` are those of POST /api/queries (scene, system, thinking, max_tokens, seed, parent …)."""
+        """Ask; `options` are those of POST /api/queries (scene, system, thinking, max_tokens, seed, assurance …)."""
         return QueryHandle(self, self.post("/api/queries", {"question": question, **options}))
 
     def query(self, query_id: str) -> QueryHandle:

@@ -15,13 +15,16 @@ from rich.text import Text
 from ground.legs import ENDS, Leg
 from spacelink import DICTIONARY
 
-SHOWN = (Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.DELIVERED)
+SHOWN = (
+    Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.CHECKING, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.DELIVERED,
+)  # fmt: skip
 """Legs drawn for every query; the others when they happened."""
 PROGRESS_S = 5.0
 """Real seconds between two lines about a query in the same leg, where there is no terminal."""
 PARTIAL_CHARACTERS = 100
 """As much of a growing answer, from its end, as such a line takes."""
 SEVERITY = {"informative": "dim", "low": "yellow", "medium": "yellow", "high": "red"}
+VERDICT = {"VERIFIED": "bold green", "UNVERIFIED": "bold yellow"}
 SEAL = {"AUTHENTIC": "green", "ALTERED": "bold red"}
 STATE = {"low": "yellow", "high": "red", "unknown": "dim"}
 
@@ -123,7 +126,12 @@ def query_panel(query: dict[str, Any]) -> None:
         console.print(Text(query["thinking"], style="dim italic"))
     console.print(Text(query["answer"] or query["partial"] or "(nothing yet)"))
     verdict = query["verdict"] or "no receipt yet"
-    console.print(Text(f"\nverdict {verdict}" + (f" · model {query['model']}" if query["model"] else ""), style="dim"))
+    reason = (query["receipt"] or {}).get("verdict_reason", "none")
+    verdict += "" if reason == "none" else f" ({reason})"
+    style = VERDICT.get(query["verdict"], "dim")
+    console.print(Text(f"\nverdict {verdict}" + (f" · model {query['model']}" if query["model"] else ""), style=style))
+    for sentence in query["findings"]:
+        console.print(Text(sentence, style="dim"))
     if query["sealed"]:
         seal = query["sealed"]
         console.print(Text(f"{seal['seal']}: {seal['sentence']}", style=SEAL.get(seal["seal"], "yellow")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 from ground.errors import QuestionRefused
@@ -14,6 +15,15 @@ _BUDGET = DICTIONARY.commands["inference.ask"].budget
 assert _BUDGET is not None
 QUESTION_BYTES = _BUDGET.max_bytes
 """Most bytes of UTF-8 that question and system text have together: one telecommand carries no more."""
+
+
+class Assurance(StrEnum):
+    """What the release gate on board is to check: names of the dictionary's enumeration (a test compares them)."""
+
+    AS_SET = "as_set"
+    NONE = "none"
+    PAGES = "pages"
+    FULL = "full"
 
 
 def new_id() -> int:
@@ -47,6 +57,8 @@ class Question:
     """Seconds of mission time after which the answer is of no use; 0 none."""
     parent: int = 0
     """Id of the query that this one follows; 0 none."""
+    assurance: Assurance = Assurance.AS_SET
+    """As set: by the spacecraft's own parameter."""
 
     def __post_init__(self) -> None:
         if self.seed is None:
@@ -81,6 +93,7 @@ class Question:
             "seed": self.seed,
             "time_budget_s": self.time_budget_s,
             "ttl_s": self.ttl_s,
+            "assurance": str(self.assurance),
             "system": self.system,
             "question": self.question.encode(),
         }

@@ -124,6 +124,7 @@ def _ask(operator: Operator, wanted: ChatRequest) -> Record:
         seed=wanted.seed,
         time_budget_s=wanted.time_budget_s,
         ttl_s=wanted.ttl_s,
+        assurance=wanted.assurance,
         parent=parent_of(operator.archive, system, turns),
     )
     now = operator.now()

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.question import Assurance
+
 
 class TextPart(BaseModel):
     """A part of a message's content; only text can be uplinked."""
@@ -35,7 +37,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """A chat completion. `scene`, `thinking`, `top_k`, `time_budget_s`, `ttl_s` are ours (`extra_body`)."""
+    """A chat completion. `scene`, `thinking`, `top_k`, `time_budget_s`, `ttl_s` and `assurance` are ours."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -62,6 +64,7 @@ class ChatRequest(BaseModel):
     thinking: bool = False
     time_budget_s: Annotated[int, Field(ge=0, le=65535)] = 0
     ttl_s: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    assurance: Assurance = Assurance.AS_SET
 
     @property
     def unsupported(self) -> list[str]:

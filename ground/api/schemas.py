@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ground.question import QUESTION_BYTES
+from ground.question import QUESTION_BYTES, Assurance
 
 EXAMPLE: Any = {
     "id": "9f0c2a7715d3e8b4",
@@ -55,6 +55,10 @@ class Ask(BaseModel):
         default=0, description="Mission seconds after which the answer is of no use; 0 none."
     )
     parent: str | None = Field(default=None, description="Id (or its beginning) of the query that this one follows.")
+    assurance: Assurance = Field(
+        default=Assurance.AS_SET,
+        description="Checks before the release: `none`, `pages`, `full`; `as_set` as set on board.",
+    )
 
 
 class Proof(BaseModel):
@@ -135,6 +139,7 @@ class Query(BaseModel):
     uplinks: int
     onboard: Onboard | None
     receipt: dict[str, Any] | None
+    findings: list[str] = Field(description="What the receipt tells of the checks of the answer, in sentences.")
     sealed: Sealed | None = Field(description="Whether the receipt is the spacecraft's; null before it is here.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ground.api.schemas import ByteCount, Onboard, Proof, Query, Sealed, SegmentCount
+from ground.findings import findings
 from ground.instant import Instant, iso
 from ground.legs import Leg
 from ground.question import hex_id
@@ -72,5 +73,6 @@ def query_view(record: Record, now: Instant, *, in_contact: bool, believed: Trus
         if receipt
         else None,
         receipt=receipt,
+        findings=findings(receipt),
         sealed=sealed_view(record, believed) if receipt else None,
     )

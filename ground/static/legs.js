@@ -1,9 +1,11 @@
 // One query: legs, verdict, text. Solid = evidence, hatched = expected, grey = last known while nothing can be heard.
 import { make, mark, put, time } from "./dom.js";
 
-const SHOWN = ["QUEUED", "ACCEPTED", "PREFILL", "DECODE", "ONBOARD_DONE", "DOWNLINKING", "DELIVERED"];
+const SHOWN = ["QUEUED", "ACCEPTED", "PREFILL", "DECODE", "CHECKING", "ONBOARD_DONE", "DOWNLINKING", "DELIVERED"];
 const LABEL = { ONBOARD_DONE: "DONE ON BOARD" };
 const BAD = ["REJECTED", "FAILED", "EXPIRED", "CANCELLED"];
+const SEAL = { AUTHENTIC: "normal", ALTERED: "critical", UNKNOWN_KEY: "serious", NO_KEY: "standby", UNSIGNED: "caution" };
+const SEAL_LABEL = { AUTHENTIC: "signed", ALTERED: "ALTERED", UNKNOWN_KEY: "unknown key", NO_KEY: "signature not checked", UNSIGNED: "not signed" };
 const VERDICT = { VERIFIED: "normal", UNCHECKED: "standby", UNVERIFIED: "serious" };
 
 function cellText(query, leg) {
@@ -41,18 +43,23 @@ export class QueryCard {
     this.verdictMark = make("span", "status");
     this.verdictText = make("span");
     this.verdict.append(this.verdictMark, this.verdictText);
+    this.seal = make("span", "badge");
+    this.sealMark = make("span", "status");
+    this.sealText = make("span");
+    this.seal.append(this.sealMark, this.sealText);
     this.id = make("span", "id");
     this.cancel = make("button", "quiet", "cancel");
     this.cancel.type = "button";
     this.cancel.addEventListener("click", () => onCancel(this.query.id));
-    top.append(this.question, this.verdict, this.id, this.cancel);
+    top.append(this.question, this.verdict, this.seal, this.id, this.cancel);
     this.legs = make("div", "legs");
     this.cells = new Map();
     this.line = make("div", "line");
     this.thinking = make("p", "thinking");
     this.answer = make("p", "answer");
     this.reason = make("p", "reason");
-    this.root.append(top, this.legs, this.line, this.thinking, this.answer, this.reason);
+    this.findings = make("p", "findings");
+    this.root.append(top, this.legs, this.line, this.thinking, this.answer, this.findings, this.reason);
   }
 
   show(query, silent) {
@@ -63,8 +70,21 @@ export class QueryCard {
     put(this.question, query.question);
     put(this.id, query.id.slice(0, 8));
     this.id.title = query.id;
-    mark(this.verdictMark, `status ${VERDICT[query.verdict] ?? ""}`);
-    put(this.verdictText, query.verdict ?? "no receipt");
+    // A verdict that was signed for something else says nothing of what stands here.
+    const altered = query.sealed?.seal === "ALTERED";
+    mark(this.verdictMark, `status ${altered ? "" : VERDICT[query.verdict] ?? ""}`);
+    mark(this.verdictText, altered ? "dim" : "");
+    const why = query.receipt?.verdict_reason ?? "none";
+    put(this.verdictText, (query.verdict ?? "no receipt") + (why === "none" ? "" : ` (${why})`));
+    this.verdict.title = query.findings.join("\n");
+    this.seal.hidden = !query.sealed;
+    if (query.sealed) {
+      mark(this.sealMark, `status ${SEAL[query.sealed.seal] ?? ""}`);
+      put(this.sealText, SEAL_LABEL[query.sealed.seal] ?? query.sealed.seal);
+      this.seal.title = query.sealed.sentence;
+    }
+    put(this.findings, query.findings.join(" "));
+    this.findings.hidden = !query.findings.length;
     this.cancel.hidden = delivered || bad;
     this.cancel.disabled = query.cancelling;
     put(this.cancel, query.cancelling ? "cancelling" : "cancel");
@@ -92,8 +112,8 @@ export class QueryCard {
     put(this.answer, text);
     mark(this.answer, delivered ? "answer" : "answer partial");
     this.answer.hidden = !text;
-    put(this.reason, bad ? `${query.leg}: ${query.reason}` : "");
-    this.reason.hidden = !bad;
+    put(this.reason, [bad ? `${query.leg}: ${query.reason}` : "", altered ? query.sealed.sentence : ""].filter(Boolean).join(" · "));
+    this.reason.hidden = !bad && !altered;
   }
 
   facts(query) {

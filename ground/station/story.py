@@ -114,6 +114,8 @@ class Story:
         if args["step"] == "prefill":
             self._mark(Leg.PREFILL, report, now)
             record.prefill_done, record.prompt_tokens = done, total or record.prompt_tokens
+        elif args["step"] == "checking":
+            self._mark(Leg.CHECKING, report, now)
         else:
             self._mark(Leg.DECODE, report, now)
             record.tokens = max(record.tokens, done)
@@ -191,6 +193,8 @@ class Story:
                 self._mark(Leg.PREFILL, report, now)
             case "step" if report.args["step"] == "decode":
                 self._mark(Leg.DECODE, report, now)
+            case "step" if report.args["step"] == "checking":
+                self._mark(Leg.CHECKING, report, now)
             case "completed":
                 self._mark(Leg.ONBOARD_DONE, report, now)
                 return News.RECEIPT_IS_DUE if record.receipt is None else News.NOTHING

@@ -185,6 +185,7 @@ class Spacecraft:
         kept = self.queries.get(query_id)
         if kept is None or kept.state != "running":
             return
+        self._say("verification.step", request_id=kept.request_id, step="checking")
         if self.fail:
             kept.state = "failed"
             self._say("verification.failed", request_id=kept.request_id, reason=self.fail)
@@ -200,7 +201,26 @@ class Spacecraft:
             "query_id": query_id,
             "outcome": kept.state,
             "reason": reason,
-            "verdict": "unchecked",
+            "verdict": "verified" if kept.state == "done" else "unchecked",
+            "verdict_reason": "none",
+            "assurance": "full",
+            "gate": "replay" if kept.state == "done" else "none",
+            "rounds": 1,
+            "reruns": 0,
+            "least_margin": 4.25,
+            "near_ties": 0,
+            "check_ms": 90,
+            "engine_restarts": 0,
+            "verifier_restarts": 0,
+            "manifest_sha256": hashed(b"manifest").digest(),
+            "manifest_self_made": False,
+            "page_passes": 1,
+            "pass_age_ms": 80,
+            **dict.fromkeys(("found", "repaired_bit", "repaired_parity", "repaired_flash", "repaired_copy"), 0),
+            "unrepaired": 0,
+            "gpu_layers": 0,
+            "outside_bytes": 0,
+            "faults_allowed": False,
             "stop": "eos" if kept.state == "done" else "none",
             "attempt": kept.attempt,
             "restarts": 0,

@@ -176,7 +176,7 @@ def test_the_stream_shows_every_change_until_the_answer_is_there(tmp_path: Path,
         order = [ORDER.index(Leg(state["leg"])) for state in states]
         assert order == sorted(order)
         last = states[-1]
-        assert (last["leg"], last["verdict"], last["model"]) == ("DELIVERED", "UNCHECKED", "cadet")
+        assert (last["leg"], last["verdict"], last["model"]) == ("DELIVERED", "VERIFIED", "cadet")
         assert last["answer"].startswith("You asked: How many?")
         assert last["evidence"]["ACCEPTED"]["packet"] == "verification.accepted"
         assert last["bytes"]["scene"] == 210

@@ -57,7 +57,7 @@ def test_an_answer_from_orbit_with_usage_and_finish_reason(orbit: Orbit) -> None
     assert done.usage.total_tokens == 32 + done.usage.completion_tokens
     assert done.model_extra is not None
     assert done.model_extra["timings"]["predicted_ms"] == 400
-    assert done.model_extra["orbit"]["verdict"] == "UNCHECKED"
+    assert done.model_extra["orbit"]["verdict"] == "VERIFIED"
     assert [model.id for model in client.models.list()] == ["cadet"]
 
 

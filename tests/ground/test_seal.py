@@ -62,7 +62,7 @@ CHANGES: dict[str, Callable[[Record], None]] = {
     "request": lambda record: setattr(record, "asked", replace(record.asked, system="Lie.")),
     "answer": lambda record: setattr(record, "answer", record.answer.replace("asked", "said")),
     "thinking": lambda record: setattr(record, "thinking", record.thinking + "!"),
-    "verdict": lambda record: setattr(record, "verdict", Verdict.VERIFIED),
+    "verdict": lambda record: setattr(record, "verdict", Verdict.UNVERIFIED),
     "query id": lambda record: setattr(record, "query_id", record.query_id ^ 1),
 }
 

@@ -19,10 +19,10 @@ def test_a_question_goes_through_its_legs_and_is_delivered_whole() -> None:
     record = sky.ask("How many vessels?", scene="latest")
     sky.run()
     assert record.leg is Leg.DELIVERED
-    assert record.verdict is Verdict.UNCHECKED
+    assert record.verdict is Verdict.VERIFIED
     assert record.answer == plain_answer(b"How many vessels?").decode()
     assert list(record.evidence) == [
-        Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.ONBOARD_DONE, Leg.DELIVERED,
+        Leg.QUEUED, Leg.ACCEPTED, Leg.PREFILL, Leg.DECODE, Leg.CHECKING, Leg.ONBOARD_DONE, Leg.DELIVERED,
     ]  # fmt: skip
     times = [proof.time for proof in record.evidence.values()]
     assert times == sorted(times)
