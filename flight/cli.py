@@ -29,8 +29,17 @@ FaultsOption = Annotated[
 ]
 
 
+GpuOption = Annotated[
+    int, typer.Option("--gpu-layers", min=0, help="Layers for a GPU, outside the scrubbed image: never VERIFIED.")
+]
+
+
 def _overrides(
-    model: Path | None, data: Path | None, insecure_link: bool, allow_faults: bool = False
+    model: Path | None,
+    data: Path | None,
+    insecure_link: bool,
+    allow_faults: bool = False,
+    gpu_layers: int = 0,
 ) -> dict[str, Any]:
     """The command line as settings: only what was said."""
     values: dict[str, Any] = {}
@@ -42,6 +51,8 @@ def _overrides(
         values["link"] = {"insecure": True}
     if allow_faults:
         values["faults"] = {"allowed": True}
+    if gpu_layers:
+        values["model"] = {**values.get("model", {}), "gpu_layers": gpu_layers}
     return values
 
 
@@ -66,6 +77,7 @@ def run(
     data: DataOption = None,
     insecure_link: InsecureOption = False,
     allow_faults: FaultsOption = False,
+    gpu_layers: GpuOption = 0,
 ) -> None:
     """Fly: start supervisor, core and engine, and stay until SIGTERM or Ctrl-C.
 
@@ -75,7 +87,7 @@ def run(
     from flight.supervisor.supervisor import fly
 
     try:
-        fly(load(config, _overrides(model, data, insecure_link, allow_faults)))
+        fly(load(config, _overrides(model, data, insecure_link, allow_faults, gpu_layers)))
     except FlightError as error:
         _give_up(error)
 

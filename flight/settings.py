@@ -75,6 +75,9 @@ class ModelSettings(Section):
         default=512, ge=1, le=4096, description="Tokens handed to one decode call; also the prefill heartbeat."
     )
     n_ubatch: int = Field(default=512, ge=1, le=4096, description="Tokens computed at once, at most n_batch.")
+    gpu_layers: int = Field(
+        default=0, ge=0, le=10000, description="Layers for a GPU, outside the scrubbed image: never VERIFIED; 0: none."
+    )
     shm_dir: str = Field(
         default="", description="Where the RAM image lies; empty: /dev/shm, or a temporary folder without one."
     )

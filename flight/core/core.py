@@ -154,6 +154,7 @@ class Core:
         self.commander.reset_counters()
         self._journal.reset_counters()
         self.runner.tokens = self.runner.refused = 0
+        self.runner.gate.reset_counters()
         self.housekeeping.frames_sent = self.reporter.events = 0
         self.reporter.event("core.counters_reset", {}, now)
         return True

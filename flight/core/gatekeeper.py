@@ -35,6 +35,10 @@ class Gatekeeper:
         self.verified = self.unverified = self.reruns = self.disagreed = 0
         """Counts since core's counters were reset."""
 
+    def reset_counters(self) -> None:
+        """Count from zero again."""
+        self.verified = self.unverified = self.reruns = self.disagreed = 0
+
     def begin(self, run: ActiveRun, facts: ModelFacts | None) -> None:
         """A query goes to the engine, for the first time or again."""
         if run.release is None:

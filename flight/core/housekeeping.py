@@ -45,6 +45,7 @@ class Housekeeping:
     def values(self, now: Moment) -> dict[str, Any]:
         """Every channel by name."""
         link, counts, facts = self._commander.link_counters(), self._journal.counters, self._runner.facts
+        gate = self._runner.gate
         values: dict[str, Any] = dict.fromkeys(DICTIONARY.channels)
         values.update(self.sensors)
         values.update(self._protection.values(now))
@@ -72,6 +73,13 @@ class Housekeeping:
             TOK_N=self._runner.tokens,
             MDL_L=facts is not None,
             IMG_B=facts.image_bytes if facts else 0,
+            GPU_L=facts.gpu_layers if facts else 0,
+            OUT_B=facts.outside_bytes if facts else 0,
+            VRF_L=gate.facts is not None,
+            VRF_N=gate.verified,
+            UNV_N=gate.unverified,
+            RRN_N=gate.reruns,
+            DIS_N=gate.disagreed,
             TC_OK=self._commander.accepted,
             TC_RJ=self._commander.rejected,
             UP_OK=link["accepted"],

@@ -31,7 +31,9 @@ class Model:
 
     def __init__(self, settings: EngineSettings, progress: Progress) -> None:
         self.settings = settings
-        self.handle = _load(settings, progress)
+        # A build for CPUs ignores the wish: then nothing is outside the image, and nothing is said to be.
+        self.gpu_layers = settings.gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0
+        self.handle = _load(settings, progress, self.gpu_layers)
         try:
             self.image_bytes = settings.image.stat().st_size
             self.threads = thread_count(settings.threads, self.image_bytes)
@@ -46,6 +48,14 @@ class Model:
     def vocab(self) -> binding.Handle:
         vocab: binding.Handle = llama_cpp.llama_model_get_vocab(self.handle)
         return vocab
+
+    @property
+    def outside_bytes(self) -> int:
+        """Weights that llama.cpp holds in device memory, where no scrubber sees them."""
+        if not self.gpu_layers:
+            return 0
+        weights: int = llama_cpp.llama_model_size(self.handle)
+        return max(0, weights - mapped_bytes(self.settings.image))
 
     def metadata(self, key: str) -> str:
         """A value of the GGUF's metadata as text, empty when it is not there."""
@@ -69,9 +79,11 @@ class Model:
             n_batch=self.settings.n_batch,
             n_ubatch=self.settings.n_ubatch,
             build=build(),
-            image_mapped=True,  # or `_check_mapping` had refused
+            image_mapped=not self.gpu_layers,  # or `_check_mapping` had refused
             image_bytes=self.image_bytes,
-            devices=("CPU",),  # n_gpu_layers = 0, offload_kqv = False, op_offload = False
+            devices=("CPU", f"GPU ({self.gpu_layers} layers)") if self.gpu_layers else ("CPU",),
+            gpu_layers=self.gpu_layers,
+            outside_bytes=self.outside_bytes,
         )
 
     def close(self) -> None:
@@ -98,6 +110,8 @@ class Model:
 
     def _check_mapping(self) -> None:
         """The weights must lie in the image itself, shared and read-only: else no scrubber sees what computes."""
+        if self.gpu_layers:
+            return  # what was offloaded is counted instead, and its answers are never VERIFIED
         weights = llama_cpp.llama_model_size(self.handle)
         mapped = mapped_bytes(self.settings.image)
         if mapped < weights:
@@ -126,14 +140,14 @@ def mapped_bytes(image: Path) -> int:
     return total
 
 
-def _load(settings: EngineSettings, progress: Progress) -> binding.Handle:
+def _load(settings: EngineSettings, progress: Progress, gpu_layers: int) -> binding.Handle:
     _check_magic(settings)
 
     on_progress = llama_cpp.llama_progress_callback(lambda _done, _user: progress())
     params = llama_cpp.llama_model_default_params()
     params.use_extra_bufts = False  # else weights are repacked into private memory; and AMX crashes (llama.cpp 20824)
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP  # the old `use_mmap` is ignored
-    params.n_gpu_layers = 0  # the default is all
+    params.n_gpu_layers = gpu_layers  # the default is all
     params.progress_callback = on_progress
     binding.log.errors = []
     handle = llama_cpp.llama_model_load_from_file(os.fsencode(settings.image), params)

@@ -23,7 +23,7 @@ class EngineSettings(BaseModel):
 
     `image_sha256` is the hash that `flight.integrity.image.prepare` took while it copied; `n_ctx` and `threads` may be
     0 (by the model, by the machine). `faults` opens the fault port (`flight.inference.fault_port`). `checkpoint_s`:
-    least time between two checkpoints of an answer, 0 for none.
+    least time between two checkpoints of an answer, 0 for none. `gpu_layers`: layers to offload, where llama.cpp can.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,4 +36,5 @@ class EngineSettings(BaseModel):
     n_batch: Annotated[int, Field(ge=1)]
     n_ubatch: Annotated[int, Field(ge=1)]
     faults: bool = False
+    gpu_layers: Annotated[int, Field(ge=0)] = 0
     checkpoint_s: float = 0.0

@@ -95,6 +95,8 @@ class Image:
             threads=model.threads,
             n_batch=model.n_batch,
             n_ubatch=model.n_ubatch,
+            faults=self._settings.faults.allowed,
+            gpu_layers=model.gpu_layers,
             checkpoint_s=self._settings.engine.checkpoint_s,
         )
 
@@ -106,7 +108,7 @@ class Image:
 
         own = self._settings.integrity
         return VerifierSettings(
-            engine=self._engine(),
+            engine=self._engine().model_copy(update={"gpu_layers": 0, "checkpoint_s": 0.0}),  # the CPU is the reference
             guard=self._guard(),
             pages=own.pages,
             repair=own.repair,
