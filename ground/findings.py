@@ -47,7 +47,8 @@ def _verdict(receipt: Mapping[str, Any]) -> list[str]:
             first += f" (least margin {receipt['least_margin']:.2f}, {receipt['near_ties']} near ties)"
         if receipt.get("page_passes"):
             age = receipt["pass_age_ms"]
-            first += f"; {receipt['page_passes']} passes over all pages"
+            passes = receipt["page_passes"]
+            first += f"; {passes} {'pass' if passes == 1 else 'passes'} over all pages"
             first += "" if age == NEVER else f", the last {_seconds(age)} before the end"
         first += "."
     if reason == "none" or reason not in DICTIONARY.reasons:

@@ -22,7 +22,7 @@ def receipt() -> dict[str, Any]:
 
 def test_a_verified_answer_tells_how_it_was_checked(receipt: dict[str, Any]) -> None:
     told = " ".join(findings(receipt))
-    assert "confirmed by its replay in 90 ms (least margin 4.25, 0 near ties); 1 passes over all pages" in told
+    assert "confirmed by its replay in 90 ms (least margin 4.25, 0 near ties); 1 pass over all pages" in told
     assert "No damage was found" in told
     assert "Energy unknown." in told
 
