@@ -20,6 +20,9 @@ COMMANDS = {
     "supervisor.leave_safe_mode": (8, 1),
     "supervisor.enter_safe_mode": (8, 1),
     "supervisor.restart_engine": (8, 1),
+    "integrity.scrub": (8, 1),
+    "integrity.report": (8, 1),
+    "integrity.set_scrub_rate": (8, 1),
     "health.request": (3, 27),
     "inference.ask": (130, 1),
     "inference.cancel": (130, 3),
@@ -38,6 +41,7 @@ REPORTS = {
     "verification.failed": (1, 8),
     "core.pong": (17, 2),
     "health.housekeeping": (3, 25),
+    "integrity.status": (130, 12),
     "inference.progress": (130, 2),
     "inference.segment": (130, 4),
     "inference.receipt": (130, 6),
@@ -53,7 +57,7 @@ def test_every_message_of_the_contract_is_there_under_its_numbers() -> None:
 
 def test_every_report_of_inference_carries_the_query_id_but_the_list_of_scenes() -> None:
     for name, report in DICTIONARY.reports.items():
-        if report.service == 130 and name != "inference.scenes":
+        if name.startswith("inference.") and name != "inference.scenes":
             assert report.fields[0].name == "query_id", name
 
 
