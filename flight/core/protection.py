@@ -5,6 +5,7 @@ Sans-I/O. What is to go to the scrubber collects in `requests`; what no rung rep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -180,7 +181,7 @@ class Protection:
 
     def _set_rate(self, command: Command, _now: Moment, accept: Accept) -> bool:
         rate = float(command.args["bytes_per_s"])
-        if 0 < rate < LEAST_RATE:
+        if not (rate == 0 or LEAST_RATE <= rate < math.inf):  # a NaN is neither
             raise Refused("bad_argument", f"expected 0, or at least {LEAST_RATE:g} B/s, found {rate:g}")
         self._need_scrubber()
         accept()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,15 @@ def test_a_rate_by_command_is_kept_for_the_next_scrubber(bench: Bench) -> None:
     bench.core.protection.heard(GUARDED, bench.now)
     assert Rate(bytes_per_s=2e6) in bench.core.protection.requests
     assert channels(bench)["SCR_B"] == 2e6
+
+
+@pytest.mark.parametrize("rate", [5.0, -1.0, math.inf, math.nan])
+def test_a_rate_that_is_none_is_refused(bench: Bench, rate: float) -> None:
+    """Too slow to be told from a hang, negative, or no number."""
+    bench.command("integrity.set_scrub_rate", {"bytes_per_s": rate})
+    (refused,) = [one for one in bench.heard if one.name == "verification.rejected"]
+    assert refused.args["reason"] == "bad_argument"
+    assert bench.core.protection.requests == []
 
 
 def test_a_copy_that_cannot_be_made_is_told(bench: Bench) -> None:
