@@ -15,14 +15,15 @@ from tests.flight.client import DEADLINE_S, Client
 from tests.flight.process import Flight
 
 QUESTIONS = ("How many vessels are there?", "Which vessels are dark?", "Which vessel is fastest?")
-KILLS = 10
+CHILDREN = ("core", "engine", "verifier", "scrubber")
 FOR_EVER = 1000
 
 
 @pytest.mark.slow
 def test_random_kills(flight: Callable[..., Flight], client: Client) -> None:
-    """SIGKILL and SIGSTOP of core and engine, SIGKILL of the supervisor, while questions come in: nothing is lost,
-    doubled or changed. The seed fixes victims and questions; the instants are what the machine makes of them."""
+    """SIGKILL and SIGSTOP of core, engine, verifier and scrubber, SIGKILL of the supervisor, while questions come in:
+    nothing is lost, doubled or changed, and all is VERIFIED. The seed fixes questions and the order of the victims, of
+    whom each comes; the instants are what the machine makes of them."""
     seeded = random.Random(20261120)
     process = flight(
         engine={"pace_tokens_per_s": 200.0, "token_s": 1.0, "loading_s": 8.0, "first_token_s": 4.0},
@@ -43,20 +44,14 @@ def test_random_kills(flight: Callable[..., Flight], client: Client) -> None:
         expected[question] = client.answer(number)[0]
     asked = {}
     boots = 1
-    for number in range(KILLS):
+    losses = [(f"{child}_pid", way) for child in CHILDREN for way in (signal.SIGKILL, signal.SIGSTOP)]
+    losses += [("pid", signal.SIGKILL)] * 2
+    seeded.shuffle(losses)
+    for number, (victim, way) in enumerate(losses):
         for query_id in (100 + 2 * number, 101 + 2 * number):
             asked[query_id] = seeded.choice(QUESTIONS)
             client.ask(query_id, asked[query_id], scene="bay")
         client.listen(seeded.random() * 0.3)
-        victim, way = seeded.choice(
-            [
-                ("core_pid", signal.SIGKILL),
-                ("core_pid", signal.SIGSTOP),
-                ("engine_pid", signal.SIGKILL),
-                ("engine_pid", signal.SIGSTOP),
-                ("pid", signal.SIGKILL),
-            ]
-        )
         ready = process.ready()
         assert ready is not None
         if ready[victim] is not None:
@@ -75,6 +70,7 @@ def test_random_kills(flight: Callable[..., Flight], client: Client) -> None:
             client.listen(0.2)
         text, receipt = client.answer(query_id)
         assert (text, receipt["outcome"], receipt["attempt"]) == (expected[question], "done", 0)
+        assert receipt["verdict"] == "verified"
     client.await_ping()
     since = len(client.reports)
     client.command("health.request")
