@@ -26,9 +26,10 @@ pytestmark = pytest.mark.slow
 PROTECTED = Arm("protected")
 BARE = Arm("bare", {"integrity": {"pages": False, "replay": False}}, "none")
 ONE_SLOT = Arm("one-slot", {"integrity": {"other_slot": False}})
-SCENE = (
-    "VESSELS\nV5 AIS ON pos 29.04N 3.53W hdg 256 spd 1.9 len 395\nV42 AIS OFF pos 13.95S 1.23W hdg 351 spd 19.9 len 111"
-)
+SCENE = """\
+VESSELS
+V5 AIS ON pos 29.04N 3.53W hdg 256 spd 1.9 len 395
+V42 AIS OFF pos 13.95S 1.23W hdg 351 spd 19.9 len 111"""
 QUESTION = Question("dark", "vessels", "", "Which vessels are dark?", SCENE, facts=("Dark 1: V42.",))
 RECOVERED = (Outcome.CRASH_RECOVERED, Outcome.HANG_RECOVERED)
 
