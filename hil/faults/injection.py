@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hil.faults.fault import Fault
     from hil.faults.victim import Victim
 
+NAMED: Final = 64
+"""Changes of one fault that are called by name: of a page of noise nobody reads more, and 65,536 take seconds."""
 PERIOD_S: Final = 0.001
 """How often a stuck bit is put back to its value."""
 
@@ -110,10 +112,10 @@ def strike(
             upset.offset,
             byte,
             after,
-            naming(upset.offset, _lowest(byte ^ after)),
+            naming(upset.offset, _lowest(byte ^ after)) if number < NAMED else "",
             *memory.locate(upset.offset),
         )
-        for upset, byte in zip(upsets, before, strict=True)
+        for number, (upset, byte) in enumerate(zip(upsets, before, strict=True))
         if (after := upset.apply(byte)) != byte
     )
     _write(memory, [(upset.offset, upset.apply(byte)) for upset, byte in zip(upsets, before, strict=True)])
