@@ -58,6 +58,8 @@ class Crew:
         self._own = protection_of(arm.protection)(image.guard) if arm.protection else None
         self._settings = {ENGINE: engine.model_dump_json(), VERIFIER: verifier.model_dump_json()}
         self.settings = settings
+        self.engine_settings = self._settings[ENGINE]
+        """Of the engine, as JSON."""
 
     def child(self, process: str) -> Child:
         """The engine or the verifier, started if it does not run. Raises `UnreadyError`."""

@@ -4,13 +4,17 @@ No UDP, no journal, no scrubber: what decides about an answer is the same as in 
 `flight.core.release`), what carries it is not, so some hundred rows are cross-checked through the flight lane. Each
 worker has a RAM image, page codes and parity of its own. After every trial they are proven by hash to be as they were,
 or put right, and the row says so.
+
+An arm without a gate whose engine has the same settings releases the first answer of the gated arm's run as it stood
+(`how` is "same run"): the same engine under the same fault gives the same bits, as golden runs and replays show. Only
+where that run came to no answer at once does the bare arm run by itself. `options.share = false` runs each by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +29,7 @@ from hil.campaign.lane import Arm, Setup, Trial
 from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question, messages_of
 from hil.campaign.session import Session
-from hil.campaign.shot import Shot
+from hil.campaign.shot import GUARDS, Shot
 from hil.errors import CampaignError
 from hil.faults import Subject, Victim
 
@@ -33,6 +37,19 @@ _GOLDEN_TOKENS: Final = 320
 _GOLDEN_ID: Final = "f" * 16
 _SILENCE_S: Final = 5.0
 _IN_PROCESS: Final = ("process", "registers", "crash", "hang")
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The evidence of a bare arm, from the run of a gated one."""
+
+    index: int
+    engine_settings: str
+    evidence: Evidence
+
+    def serves(self, trial: Trial, arm: Arm, crew: Crew) -> bool:
+        """Whether it is of this trial, and of an engine like that of this arm."""
+        return self.index == trial.index and self.engine_settings == crew.engine_settings and not arm.protection
 
 
 class FastLane:
@@ -48,6 +65,7 @@ class FastLane:
         self._stack = contextlib.ExitStack()
         self._crews: dict[str, Crew] = {}
         self._limits: dict[str, int] = {}
+        self._shared: _Shared | None = None
 
     def __enter__(self) -> Self:
         setup = self._setup
@@ -112,16 +130,19 @@ class FastLane:
     def run(self, trial: Trial, arm: Arm) -> Evidence:
         """One trial in one arm; image, codes and parity are proven afterwards."""
         crew = self._crews[arm.name]
+        if arm.assurance == "none" and self._shared is not None and self._shared.serves(trial, arm, crew):
+            return self._shared.evidence
         shot = Shot(trial.fault, Victim.of_guard(trial.subject or self._subject, self._image.guard), crew.pids)
         run = _run(trial.question, len(trial.golden.tokens) + self._setup.margin, f"{trial.index + 1:016x}")
         began = monotonic()
-        evidence = Session(arm, crew, shot, self._watch, run).run()
+        session = Session(arm, crew, shot, self._watch, run)
+        evidence = session.run()
         seconds = monotonic() - began
         shot.end()
         left = self._image.restore()
         self._renew(crew, arm, trial, fresh=evidence.restarts > 0, damaged=bool(left))
         made = shot.injection
-        return replace(
+        evidence = replace(
             evidence,
             injected=trial.fault is not None,
             activated=shot.activated and (arm.guarded or not shot.guards),
@@ -131,6 +152,29 @@ class FastLane:
             note="; ".join(filter(None, (shot.note, made.note if made is not None else "", _left(left)))),
             labels=shot.labels(),
         )
+        self._share(trial, crew, session, evidence)
+        return evidence
+
+    def _share(self, trial: Trial, crew: Crew, session: Session, evidence: Evidence) -> None:
+        """Keep what an arm without a gate would have released of this very run: the first answer, as it stood."""
+        self._shared = None
+        said = session.first if self._setup.options.get("share", True) else None
+        if said is None or not isinstance(said.end, Done):
+            return
+        struck = session.first_struck
+        bare = Evidence(
+            answer=said.text.decode("utf-8", "replace"),
+            tokens=said.end.token_ids,
+            verdict="unchecked",
+            how="same run",
+            injected=evidence.injected,
+            activated=struck and (evidence.activated and trial.fault is not None and trial.fault.target not in GUARDS),
+            changed=evidence.changed if struck else (),
+            seconds=evidence.seconds,
+            note="" if struck or not evidence.injected else "its instant never came",
+            labels=evidence.labels,
+        )
+        self._shared = _Shared(trial.index, crew.engine_settings, bare)
 
     def _renew(self, crew: Crew, arm: Arm, trial: Trial, *, fresh: bool, damaged: bool) -> None:
         """End what may carry damage into the next trial: the process that was hit, and what was loaded meanwhile."""

@@ -54,6 +54,10 @@ class Session:
         self._made = 0
         self._failures = 0
         self._suspect = False
+        self.first: Said | None = None
+        """The first attempt, if it came to an answer: what an arm without a gate would release."""
+        self.first_struck = False
+        """Whether the fault had struck by then."""
         self._log = _Log()
         self._starts = crew.starts
         integrity = crew.settings.integrity
@@ -119,6 +123,8 @@ class Session:
         except UnreadyError:
             said = Said(lost="crash")
         self._shot.passed()
+        if first and isinstance(said.end, Done) and said.whole:
+            self.first, self.first_struck = said, self._shot.injection is not None or self._shot.struck
         return said
 
     def _scrub(self) -> None:

@@ -14,6 +14,8 @@ from hil.faults import Fault, Injection, Instant, Victim, inject
 from hil.faults.compute import arms, struck
 
 COMPUTE: Final = "compute"
+GUARDS: Final = ("codes", "parity")
+"""Targets that only guard the image."""
 _IN_PLACE: Final = ("weights", "codes", "parity")
 """Targets that lie outside of the processes: they need no hold where nothing runs anyway."""
 
@@ -55,7 +57,7 @@ class Shot:
     @property
     def guards(self) -> bool:
         """Whether what is hit only guards the image: without a guard nothing reads it."""
-        return self._fault is not None and self._fault.target in ("codes", "parity")
+        return self._fault is not None and self._fault.target in GUARDS
 
     def holds(self, process: str) -> tuple[int, ...]:
         """The `hold_at` of a message to the engine or the verifier."""
@@ -149,6 +151,11 @@ class Shot:
         if made is None or not made.activated or not self._used:
             return False
         return self._fault is None or self._fault.target != "weights" or bool(made.labels.get("tensor"))
+
+    @property
+    def struck(self) -> bool:
+        """Whether a compute fault has struck so far."""
+        return bool(self._struck)
 
     def labels(self) -> dict[str, str]:
         """What is known of the fault and its place, for the row's columns."""
