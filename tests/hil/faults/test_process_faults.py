@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import signal
@@ -18,7 +19,7 @@ from hil.faults import Fault, Instant, Subject, Victim, draw, inject
 from hil.faults.ggml import FIELDS, tensors_named
 from hil.faults.memory import ProcessMemory
 from hil.faults.places import ProcessPlace, RegisterPlace, SignalPlace
-from hil.faults.process import mappings, search
+from hil.faults.process import mappings, resident, search
 from hil.faults.process_memory import vocabulary
 from hil.faults.ptrace import Stopped
 from hil.faults.registers import LAYOUTS
@@ -78,6 +79,18 @@ def test_uniform_flips_hit_memory_that_exists_and_are_undone(region: str, child:
         made.undo()
     assert {(one.start, one.mode) for one in mappings(process.pid)} == before, "no page came into being"
     assert answer(process) == b"a text that is here only\n"
+
+
+def test_address_space_that_was_never_touched_is_no_memory(child: Child) -> None:
+    """A gigabyte that is only promised has no bits to flip: what is there is no more than the kernel counts (RSS)."""
+    code = (
+        "import mmap, sys\nroom = mmap.mmap(-1, 1 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nroom[0] = 1\n" + KEEPER
+    )
+    process = child(code)
+    spans = resident(process.pid, (one for one in mappings(process.pid) if one.private_data))
+    there = sum(end - start for start, end in spans)
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    assert 0 < there <= pages * mmap.PAGESIZE < 1 << 28
 
 
 def test_code_is_chosen_by_its_file(child: Child, bare_subject: Subject) -> None:
