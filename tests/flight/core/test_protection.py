@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +162,9 @@ def test_a_rate_by_command_is_kept_for_the_next_scrubber(bench: Bench) -> None:
     assert channels(bench)["SCR_B"] == 2e6
 
 
-@pytest.mark.parametrize("rate", [5.0, -1.0, math.inf, math.nan])
-def test_a_rate_that_is_none_is_refused(bench: Bench, rate: float) -> None:
-    """Too slow to be told from a hang, negative, or no number."""
+@pytest.mark.parametrize("rate", [1e-3, 5.0, 999_000.0])
+def test_a_rate_that_looks_like_a_hang_is_refused(bench: Bench, rate: float) -> None:
+    """The dictionary's limits keep negative ones and what is no number from getting here at all."""
     bench.command("integrity.set_scrub_rate", {"bytes_per_s": rate})
     (refused,) = [one for one in bench.heard if one.name == "verification.rejected"]
     assert refused.args["reason"] == "bad_argument"
