@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hil.campaign.options import Options, command_line
 from hil.console import console, sentences
+
+if TYPE_CHECKING:
+    from hil.campaign.plan import Plan
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -55,32 +59,48 @@ def run(
     Examples:  `orbitlm hil campaign run weights-by-field --workers 2`  ·
     `orbitlm hil campaign run weights-by-rate --until-halfwidth 0.005`  ·  `orbitlm hil campaign run all --dry-run`
     """
-    from hil.campaign.forecast import forecast
-    from hil.campaign.plan import load_plan
-    from hil.campaign.progress import Progress
-    from hil.campaign.report import write_report
-    from hil.campaign.runner import Options, command_line, run_plan
+    from hil.campaign.plan import load_plans
 
     with sentences():
-        chosen = load_plan(plan)
-        if model:
-            chosen = chosen.model_copy(update={"model": str(Path(model).expanduser().absolute())})
-        where = out or Path("out/campaign") / chosen.name
-        options = Options(where, injections, halfwidth, workers, scheduler, resume, command_line())
-        if dry_run:
-            for line in forecast(chosen, options):
-                typer.echo(line)
-            return
-        try:
-            with Progress(console(), chosen, options) as progress:
-                results = run_plan(chosen, options, progress)
-        except KeyboardInterrupt:
-            typer.echo(f"Interrupted; go on with: orbitlm hil campaign run {plan} --resume --out {where}", err=True)
-            raise typer.Exit(130) from None
-        summary = write_report(results.folder)
-        for line in summary.lines():
+        chosen = load_plans(plan)
+        for one in chosen:
+            changed = one.model_copy(update={"model": str(Path(model).expanduser().absolute())}) if model else one
+            where = out or Path("out/campaign") / (plan if len(chosen) > 1 else one.name)
+            _run_one(
+                changed,
+                Options(
+                    where / one.name if len(chosen) > 1 else where,
+                    injections=injections,
+                    halfwidth=halfwidth,
+                    workers=workers,
+                    scheduler=scheduler,
+                    resume=resume,
+                    command=command_line(),
+                ),
+                dry_run=dry_run,
+            )
+
+
+def _run_one(plan: Plan, options: Options, *, dry_run: bool) -> None:
+    from hil.campaign.forecast import forecast
+
+    if dry_run:
+        for line in forecast(plan, options):
             typer.echo(line)
-        typer.echo(f"Report: {results.folder / 'report.html'}")
+        return
+    from hil.campaign.progress import Progress
+    from hil.campaign.report import write_report
+    from hil.campaign.runner import run_plan
+
+    try:
+        with Progress(console(), plan, options) as progress:
+            results = run_plan(plan, options, progress)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; the same command with --resume goes on.", err=True)
+        raise typer.Exit(130) from None
+    for line in write_report(results.folder).lines():
+        typer.echo(line)
+    typer.echo(f"Report: {results.folder / 'report.html'}")
 
 
 @app.command()

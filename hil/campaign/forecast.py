@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from hil.campaign.interval import clopper_pearson, sample_size
+from hil.campaign.options import Options
 from hil.campaign.plan import Plan
-from hil.campaign.runner import Options
 
 ROW_S: Final = {"fast": 0.09, "flight": 1.5, "guard": 0.6}
 """Seconds of one core for one row (one injection in one arm), by lane: measured with cadet on the machine of CI."""

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -160,12 +160,25 @@ class Plan(_Part):
         return self.strata[int(self._order[index % self.total])]
 
 
+ALL: Final = "all"
+"""The name of the list of plans that one command runs, each into a folder of its own."""
+
+
+def load_plans(name: str) -> list[Plan]:
+    """The plans of a name: several for `all`, whose file lists others by their names."""
+    if name != ALL:
+        return [load_plan(name)]
+    text = (files("hil.campaign") / "plans" / f"{ALL}.toml").read_text("utf-8")
+    return [load_plan(one) for one in tomllib.loads(text)["plans"]]
+
+
 def shipped() -> dict[str, str]:
     """Name and text of the plans that come with the bench."""
     folder = files("hil.campaign") / "plans"
     found = {
         one.name.removesuffix(".toml"): one.read_text("utf-8") for one in folder.iterdir() if one.name[-5:] == ".toml"
     }
+    del found[ALL]
     return dict(sorted(found.items()))
 
 

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from hil.campaign.options import Options
 from hil.campaign.plan import Plan
-from hil.campaign.runner import Options, Tally
+from hil.campaign.runner import Tally
 
 _EVERY_S = 30.0
 """Without a terminal: the time between two lines."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final, Protocol
 from hil.campaign.bench import Bench
 from hil.campaign.cluster import agreed_goldens, cluster, run_on
 from hil.campaign.interval import clopper_pearson
+from hil.campaign.options import Options
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import Plan
 from hil.campaign.question import Golden
@@ -31,19 +31,6 @@ SHARD_S: Final = 20.0
 come sooner, after a second and twice as long each time: most are killed when they turn out to be wrong."""
 
 _PACKAGES: Final = ("orbitlm", "llama-cpp-python", "numpy", "distributed", "pandas", "pyarrow", "scipy")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a plan is run. `injections` 0: the plan's number; `halfwidth` 0: no early end; `workers` 0: this process."""
-
-    out: Path
-    injections: int = 0
-    halfwidth: float = 0.0
-    workers: int = 1
-    scheduler: str = ""
-    resume: bool = False
-    command: str = ""
 
 
 class Screen(Protocol):
@@ -239,8 +226,3 @@ def _commit() -> str:
     where = Path(__file__).resolve().parents[2]
     found = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def command_line() -> str:
-    """The command as it was given."""
-    return " ".join(["orbitlm", *sys.argv[1:]])

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from hil.campaign.lane import Lane
+from hil.campaign.options import Options
 from hil.campaign.plan import load_plan
 from hil.campaign.results import Results
-from hil.campaign.runner import Options, Tally, run_plan
+from hil.campaign.runner import Tally, run_plan
 
 pytestmark = pytest.mark.slow
 
