@@ -21,6 +21,7 @@ from flight.core.reporter import Reporter
 from flight.core.run import KINDS, ActiveRun, request_for
 from flight.core.scenes import HOUSEKEEPING, Scene, SceneFolder
 from flight.core.signer import Signer
+from flight.core.teller import Teller
 from flight.errors import SceneRefused
 from flight.inference.protocol import (
     Cancel,
@@ -65,7 +66,7 @@ class Runner:
         self._journal = journal
         self._reporter = reporter
         self._scenes = scenes
-        self._draft_file = draft_file
+        self._teller = Teller(journal, reporter, draft_file, settings.core.progress_s)
         self._housekeeping = housekeeping
         self._signer = signer
         self._queue: deque[Query] = deque()
@@ -76,7 +77,8 @@ class Runner:
         """Told of the damage that the gate found."""
         self.custody = Custody()
         self.gate = Gatekeeper(settings, reporter, self.custody)
-        self._wishes: list[str] = []
+        self.wishes: list[str] = []
+        """What the supervisor is to be asked for."""
         self._since_renewal = 0
         self.safe = False
         """Safe mode: nothing is started."""
@@ -96,17 +98,12 @@ class Runner:
         waiting = self._journal.waiting()
         for query in waiting:
             if query.state == q.RUNNING and self.active is None:
-                before = self._draft_file.read(query.id, query.attempt)
+                before = self._teller.before(query)
                 again = self._journal.interrupted(query, failures=query.failures)
                 self.active = ActiveRun(again, {kind: Draft(sent) for kind, sent in zip(KINDS, before, strict=True)})
             else:
                 self._queue.append(query)
         return len(waiting)
-
-    def take_wishes(self) -> list[str]:
-        """What the supervisor is to be asked for."""
-        wishes, self._wishes = self._wishes, []
-        return wishes
 
     def enqueue(self, query: Query) -> None:
         """A query was accepted."""
@@ -132,9 +129,9 @@ class Runner:
 
     def pump(self, now: Moment) -> None:
         """Do what time and circumstances allow: expire, resume, start."""
-        for query in [one for one in self._queue if _expired(one, now)]:
+        for query in [one for one in self._queue if one.expired(now.mission)]:
             self._drop(query, q.EXPIRED, "expired", now)
-        if self.active is not None and not self.active.ending and _expired(self.active.query, now):
+        if self.active is not None and not self.active.ending and self.active.query.expired(now.mission):
             self._end_active(q.EXPIRED, now)
         self._decide(self.gate.pump(now), now)
         if self.safe or self.facts is None:
@@ -181,7 +178,7 @@ class Runner:
         self.active = run
         run.begin()
         self.gate.begin(run, self.facts)
-        self._draft_file.begin(run.query.id, run.query.attempt)
+        self._teller.begin(run)
         request = request_for(run.query, self._settings.engine)
         self.requests.append(request.model_copy(update={"resume": not run.suspect}))
 
@@ -219,7 +216,7 @@ class Runner:
         run.after_fault = False
         match message:
             case Prefill():
-                self._progress(run, message.done, message.total, None, now)
+                self._teller.progress(run, message.done, message.total, None, now)
             case Started():
                 run.started(message)
                 if message.resumed:
@@ -228,7 +225,7 @@ class Runner:
                 run.step = "decode"
                 self._reporter.step(run.query.request_id, "decode", now)
             case Text():
-                self._text(run, message, now)
+                self._teller.text(run, message, now)
             case Done():
                 self._done(run, message, now)
             case EngineRefused():
@@ -238,24 +235,6 @@ class Runner:
             case _:
                 pass
 
-    def _text(self, run: ActiveRun, message: Text, now: Moment) -> None:
-        if run.decoding_since is None:
-            run.decoding_since = now.monotonic
-        same = True
-        for number, kind in enumerate(KINDS):
-            delta: bytes = getattr(message, kind)
-            self._draft_file.append(number, delta)
-            segments = run.drafts[kind].feed(delta) if delta else []
-            same = same and segments is not None
-            if same and segments:
-                self._send(run.query, ((kind, segment) for segment in segments), now)
-        if not same:
-            self._differs(run, now)
-        run.tokens = message.tokens
-        elapsed = now.monotonic - run.decoding_since
-        rate = message.tokens / elapsed if elapsed > 0 else None
-        self._progress(run, message.tokens, 0, rate, now)
-
     def _done(self, run: ActiveRun, message: Done, now: Moment) -> None:
         run.done(message)
         if not run.hashes_agree(message):
@@ -264,7 +243,7 @@ class Runner:
             )
             return
         if any(draft.shorter() for draft in run.drafts.values()) and message.stop != "cancelled":
-            self._differs(run, now)
+            self._teller.differs(run, now)
         if message.decode_ms > 0 and message.tokens > 1:
             self.tokens_per_s = 1000.0 * message.tokens / message.decode_ms
         self.tokens += message.tokens
@@ -287,7 +266,7 @@ class Runner:
     def verifier_indication(self, message: GateIndication, now: Moment) -> None:
         """Take a message of the verifier."""
         if isinstance(message, Checking) and self.active is not None and message.id == self.active.hex_id:
-            self._progress(self.active, message.done, message.total, None, now)
+            self._teller.progress(self.active, message.done, message.total, None, now)
         if isinstance(message, Checked):
             for found in message.findings:
                 self.on_finding(found, now)
@@ -312,6 +291,7 @@ class Runner:
             run = self.active
             assert run is not None
             run.query = self._journal.interrupted(run.query, failures=run.query.failures)
+            run.suspect = True
             self._renew()
 
     def _renew(self) -> None:
@@ -320,7 +300,7 @@ class Runner:
         self.facts = None
         self.gate.facts = None
         self._since_renewal = 0
-        self._wishes.append("renew")
+        self.wishes.append("renew")
 
     # ---- faults and ends -------------------------------------------------------------------
 
@@ -335,16 +315,6 @@ class Runner:
         run.query = self._journal.interrupted(run.query, failures=run.query.failures + 1)
         if run.query.failures >= self._settings.core.query_failures:
             self._finish_active(q.FAILED, now, reason=_known(message.reason), detail=message.detail)
-
-    def _differs(self, run: ActiveRun, now: Moment) -> None:
-        """The text is not what was sent before: the next attempt, from its start."""
-        run.query = self._journal.differs(run.query)
-        attempt = min(run.query.attempt, 255)
-        self._reporter.event("inference.text_differs", {"query_id": run.query.id, "attempt": attempt}, now)
-        self._draft_file.begin(run.query.id, attempt)
-        for number, kind in enumerate(KINDS):
-            self._draft_file.append(number, run.drafts[kind].text)
-        self._send(run.query, run.void(), now)
 
     # ---- the end of a query ----------------------------------------------------------------
 
@@ -405,17 +375,15 @@ class Runner:
             self.active = None
         texts = texts or dict.fromkeys(KINDS, b"")
         query = query.with_changes(**texts)
-        begun = query.started_at if query.started_at is not None else now.mission
-        waited = (begun - query.accepted_at) / self._settings.clock.speed
-        queued_ms = max(0, min(int(waited * 1000), 0xFFFFFFFF))
+        queued_ms = int(1000 * query.waited(now.mission) / self._settings.clock.speed)
         word = receipt(query, state, reason, figures, facts or self.facts, queued_ms, proof)
         word = self._signer.seal(word)
         query = self._journal.finish(
             query, state, reason, now.mission, **texts, prompt_sha256=figures.prompt_sha256, receipt=word
         )
-        self._draft_file.clear()
+        self._teller.end()
         self._reporter.report("inference.receipt", word, now)
-        self._send(query, last, now)
+        self._teller.send(query, last, now)
         if state == q.DONE:
             self._reporter.completed(query.request_id, now)
             return
@@ -425,23 +393,6 @@ class Runner:
             return  # whose telecommand it was is not known any more
         say = self._reporter.failed if started else self._reporter.start_failed
         say(query.request_id, reason, detail, now)
-
-    def _send(self, query: Query, segments: Iterable[tuple[str, Segment]], now: Moment) -> None:
-        for kind, segment in segments:
-            said = {"query_id": query.id, "kind": kind, "number": segment.number, "attempt": min(query.attempt, 255)}
-            self._reporter.report("inference.segment", {**said, "data": segment.data}, now)
-
-    def _progress(self, run: ActiveRun, done: int, total: int, rate: float | None, now: Moment) -> None:
-        """Say how far it has come, no more often than the settings allow."""
-        if now.monotonic < run.next_progress:
-            return
-        run.next_progress = now.monotonic + self._settings.core.progress_s
-        said = {"query_id": run.query.id, "step": run.step, "done": done, "total": total, "tokens_per_s": rate}
-        self._reporter.report_if_room("inference.progress", said, now)
-
-
-def _expired(query: Query, now: Moment) -> bool:
-    return query.expires_at is not None and now.mission >= query.expires_at
 
 
 def _known(reason: str) -> str:

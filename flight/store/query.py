@@ -60,6 +60,14 @@ class Query:
         """Whether nothing is known of it but its id: it was damaged in every copy."""
         return self.reason == DAMAGED and not self.digest
 
+    def expired(self, now: float) -> bool:
+        """Whether its time to live has run out; mission time."""
+        return self.expires_at is not None and now >= self.expires_at
+
+    def waited(self, now: float) -> float:
+        """Mission seconds between acceptance and start, or until now where it has not started."""
+        return max(0.0, (self.started_at if self.started_at is not None else now) - self.accepted_at)
+
     def with_changes(self, **changes: Any) -> Query:
         """A copy with other values, which are proven only once they are written."""
         return dataclasses.replace(self, **{"sha256": b"", **changes})

@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import gguf
 import psutil
 import pytest
 
+from models import cadet_path
 from tests.flight.client import Client
 from tests.flight.process import Flight, await_true
 
@@ -21,18 +23,24 @@ pytestmark = pytest.mark.slow
 QUESTION = "Which vessels are dark?"
 ALONE = {"scrub_bytes_per_s": 0}
 """No scrubber passes: what is found, the gate finds."""
-PACED = {"pace_tokens_per_s": 40.0}
+PACED = {"pace_tokens_per_s": 10.0, "max_tokens": 24}
+"""An answer takes more than two seconds: what happens after three tokens happens in its middle."""
 
 Make = Callable[..., Flight]
 
 
-def flip(flight: Flight, tensor: str = "blk.2.ffn_down.weight", at: int = 1, bit: int = 6) -> None:
+@cache
+def scale_offset(model: Path, tensor: str = "blk.2.ffn_down.weight") -> int:
+    """Where the high byte of the scale of a weight block lies."""
+    return next(int(t.data_offset) for t in gguf.GGUFReader(model).tensors if t.name == tensor) + 1
+
+
+def flip(flight: Flight) -> None:
     """Flip one bit of the RAM image: the high bit of a weight block's scale, times or by 65,536."""
     ready = flight.ready()
     assert ready is not None
-    offset = next(int(t.data_offset) for t in gguf.GGUFReader(ready["model"]).tensors if t.name == tensor) + at
     with Path(ready["image"]).open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-        memory[offset] ^= 1 << bit
+        memory[scale_offset(cadet_path())] ^= 1 << 6
 
 
 def ask(client: Client, query_id: int, **args: Any) -> bytes:
@@ -64,6 +72,7 @@ def up(flight: Flight, client: Client) -> None:
 def struck_answer(flight: Flight, client: Client) -> tuple[str, str, Mapping[str, Any]]:
     """(answer of an undisturbed run, answer of a run in which a weight flipped, its receipt)."""
     up(flight, client)
+    scale_offset(cadet_path())
     ask(client, 1)
     clean, receipt = client.answer(1)
     assert receipt["found"] == 0
@@ -115,6 +124,7 @@ def test_a_flip_that_heals_before_the_answer_ends_is_caught_by_the_replay(flight
     """Nothing is wrong any more when the pages are looked at; the answer is."""
     one = flight(integrity=ALONE, engine=PACED)
     up(one, client)
+    scale_offset(cadet_path())
     ask(client, 1)
     clean, _ = client.answer(1)
     ask(client, 2)
@@ -181,13 +191,14 @@ def test_whoever_dies_while_an_answer_is_checked_it_is_verified(flight: Make, cl
 
 
 def test_a_verifier_that_hangs_is_killed_and_asked_again(flight: Make, client: Client) -> None:
-    one = flight(supervisor={"answer_s": 1.0}, engine={"first_token_s": 1.0})
+    one = flight(supervisor={"answer_s": 3.0}, engine={"first_token_s": 3.0})
     up(one, client)
     stopped_while_checking(one, client, 1)
     _, receipt = client.answer(1)
-    assert (receipt["verdict"], receipt["verifier_restarts"]) == ("verified", 1)
+    assert receipt["verdict"] == "verified"
+    assert receipt["verifier_restarts"] >= 1
     hung = client.events("supervisor.child_hung")
-    assert [event.args["args"]["child"] for event in hung] == ["verifier"]
+    assert "verifier" in [event.args["args"]["child"] for event in hung]
 
 
 def test_damage_while_the_verifier_starts_is_repaired_before_it_loads(flight: Make, client: Client) -> None:
