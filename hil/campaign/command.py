@@ -28,7 +28,10 @@ def root() -> None:
 
 @app.command()
 def plans() -> None:
-    """List the plans that are shipped."""
+    """List the plans that are shipped.
+
+    Example:  `orbitlm hil campaign plans`
+    """
     from hil.campaign.plan import load_plan, shipped
 
     with sentences():
