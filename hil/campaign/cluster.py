@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
@@ -24,34 +25,52 @@ Client = Any
 AHEAD: Final = 3
 """Tasks that each worker has in hand: enough that it never waits, few enough that stopping is quick."""
 
+
+@dataclass(frozen=True)
+class Campaign:
+    """The plan as JSON, the folder that its files are found from, and the golden answers that are known."""
+
+    plan: str
+    folder: str
+    known: dict[str, Golden]
+
+
+_campaign: Campaign | None = None
 _bench: Bench | None = None
-_bench_of: tuple[str, str] | None = None
 
 
-def rows_here(plan: str, folder: str, known: dict[str, Golden], index: int) -> list[Row]:
-    """On a worker: the rows of one injection. The bench is opened once and kept."""
-    return _open(plan, folder, known).rows(index)
+def equip(campaign: Campaign) -> None:
+    """On a worker: this is the campaign from now on. The bench is opened by the first trial, and kept."""
+    global _campaign
+    if _campaign is not None and (_campaign.plan, _campaign.folder) != (campaign.plan, campaign.folder):
+        close_here()
+    _campaign = campaign
 
 
-def goldens_here(plan: str, folder: str, known: dict[str, Golden]) -> dict[str, Golden]:
+def rows_here(index: int) -> list[Row]:
+    """On a worker: the rows of one injection."""
+    return _opened().rows(index)
+
+
+def goldens_here() -> dict[str, Golden]:
     """On a worker: the golden answers to all questions."""
-    return _open(plan, folder, known).goldens()
+    return _opened().goldens()
 
 
 def close_here() -> None:
     """On a worker: end its bench."""
-    global _bench, _bench_of
+    global _bench
     if _bench is not None:
         _bench.__exit__(None, None, None)
-    _bench = _bench_of = None
+    _bench = None
 
 
-def _open(plan: str, folder: str, known: dict[str, Golden]) -> Bench:
-    global _bench, _bench_of
-    if _bench is None or _bench_of != (plan, folder):
-        close_here()
-        bench = Bench(Plan.model_validate_json(plan).model_copy(update={"folder": folder}), known)
-        _bench, _bench_of = bench.__enter__(), (plan, folder)
+def _opened() -> Bench:
+    global _bench
+    if _bench is None:
+        assert _campaign is not None
+        plan = Plan.model_validate_json(_campaign.plan).model_copy(update={"folder": _campaign.folder})
+        _bench = Bench(plan, _campaign.known).__enter__()
     return _bench
 
 
@@ -85,22 +104,26 @@ def cluster(workers: int, scheduler: str) -> Iterator[Client]:
             )
             client = stack.enter_context(distributed.Client(stack.enter_context(local)))
         try:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1 if scheduler else workers, timeout=120)
             yield client
         finally:
             with contextlib.suppress(Exception):
                 client.run(close_here)
 
 
+def give(client: Client, plan: Plan, known: dict[str, Golden]) -> None:
+    """Tell every worker, those that are still to come too, what the campaign is."""
+    from hil.campaign.outfit import Outfit
+
+    client.register_plugin(Outfit(plan.model_dump_json(exclude={"folder"}), plan.folder, known))
+
+
 def agreed_goldens(client: Client, plan: Plan, known: dict[str, Golden]) -> dict[str, Golden]:
     """The golden answers, the same on every worker. Raises `CampaignError`."""
+    give(client, plan, known)
     addresses = list(client.scheduler_info(n_workers=-1)["workers"])
-    text = plan.model_dump_json(exclude={"folder"})
     first: dict[str, Golden] = {}
-    futures = [
-        client.submit(goldens_here, text, plan.folder, known, workers=[one], allow_other_workers=False, pure=False)
-        for one in addresses
-    ]
+    futures = [client.submit(goldens_here, workers=[one], allow_other_workers=False, pure=False) for one in addresses]
     for address, future in zip(addresses, futures, strict=True):
         found: dict[str, Golden] = future.result()
         first = first or found
@@ -110,23 +133,16 @@ def agreed_goldens(client: Client, plan: Plan, known: dict[str, Golden]) -> dict
                 f"Workers {addresses[0]} and {address} give different golden answers ({len(differs)} of {len(found)}, "
                 f"first {differs[0]}): all machines of a campaign must be of one kind."
             )
+    give(client, plan, first)
     return first
 
 
-def run_on(
-    client: Client,
-    plan: Plan,
-    known: dict[str, Golden],
-    indices: Iterator[int],
-    done: Callable[[list[Row]], bool],
-) -> None:
+def run_on(client: Client, indices: Iterator[int], done: Callable[[list[Row]], bool]) -> None:
     """Run trials as they come from `indices`; `done` takes the rows of each and says whether to go on."""
     distributed = import_module("distributed")
-    text = plan.model_dump_json(exclude={"folder"})
-    goldens = client.scatter(known, broadcast=True, hash=False)
 
     def submit(index: int) -> Any:
-        return client.submit(rows_here, text, plan.folder, goldens, index, pure=False, retries=2)
+        return client.submit(rows_here, index, pure=False, retries=2)
 
     def wanted() -> int:
         return AHEAD * max(1, len(client.nthreads()))

@@ -130,7 +130,7 @@ def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
             with cluster(options.workers, options.scheduler) as client:
                 goldens = agreed_goldens(client, plan, known)
                 _write_goldens(options.out, goldens, screen)
-                run_on(client, plan, goldens, indices, done)
+                run_on(client, indices, done)
     finally:
         keeper.flush()
     return results
