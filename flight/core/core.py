@@ -125,9 +125,9 @@ class Core:
         self._moment = now
         self._tell_damage(now)
         self.runner.pump(now)
-        for wish in self.runner.wishes:
+        for wish in self.runner.renewal.wishes:
             self.bridge.wish(wish)
-        self.runner.wishes.clear()
+        self.runner.renewal.wishes.clear()
 
     def report_housekeeping(self, now: Moment) -> None:
         """The periodic report."""

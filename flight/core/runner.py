@@ -17,6 +17,7 @@ from flight.core.gatekeeper import Gatekeeper
 from flight.core.moment import Moment
 from flight.core.receipt import Figures, Proof, receipt
 from flight.core.release import Again, Decision, Released
+from flight.core.renewal import Renewal
 from flight.core.reporter import Reporter
 from flight.core.run import KINDS, ActiveRun, request_for
 from flight.core.scenes import HOUSEKEEPING, Scene, SceneFolder
@@ -77,9 +78,7 @@ class Runner:
         """Told of the damage that the gate found."""
         self.custody = Custody()
         self.gate = Gatekeeper(settings, reporter, self.custody)
-        self.wishes: list[str] = []
-        """What the supervisor is to be asked for."""
-        self._since_renewal = 0
+        self.renewal = Renewal(settings.integrity.renew_answers)
         self.safe = False
         """Safe mode: nothing is started."""
         self.held = False
@@ -134,6 +133,7 @@ class Runner:
         if self.active is not None and not self.active.ending and self.active.query.expired(now.mission):
             self._end_active(q.EXPIRED, now)
         self._decide(self.gate.pump(now), now)
+        self.renewal.pump(now.monotonic)
         if self.safe or self.facts is None:
             return
         if self.active is not None:
@@ -207,6 +207,7 @@ class Runner:
         """Take a message of the engine."""
         if isinstance(message, Ready):
             self.facts = facts = message.model
+            self.renewal.done()
             said = {"name": facts.name, "quantization": facts.quantization, "n_ctx": facts.n_ctx}
             self._reporter.event("inference.model_loaded", {**said, "threads": min(facts.threads, 255)}, now)
             return
@@ -292,15 +293,14 @@ class Runner:
             assert run is not None
             run.query = self._journal.interrupted(run.query, failures=run.query.failures)
             run.suspect = True
-            self._renew()
+            self._renew(now)
 
-    def _renew(self) -> None:
+    def _renew(self, now: Moment) -> None:
         """Engine and verifier start anew; until the engine has, nothing is handed over."""
         self.excused = self.facts is not None
         self.facts = None
         self.gate.facts = None
-        self._since_renewal = 0
-        self.wishes.append("renew")
+        self.renewal.ask(now.monotonic)
 
     # ---- faults and ends -------------------------------------------------------------------
 
@@ -346,9 +346,8 @@ class Runner:
         self._finish(
             run.query, state, reason, run.figures, now, texts=texts, last=last, detail=detail, proof=proof, facts=facts
         )
-        self._since_renewal += state == q.DONE
-        if 0 < self._settings.integrity.renew_answers <= self._since_renewal and self.facts is not None:
-            self._renew()
+        if state == q.DONE and self.renewal.answered() and self.facts is not None:
+            self._renew(now)
 
     def _drop(self, query: Query, state: str, reason: str, now: Moment) -> None:
         """End a query that waits."""

@@ -107,7 +107,6 @@ def test_damaged_packets_of_every_command_never_raise(bench: Bench) -> None:
         "inference.ask": {"query_id": 1, "question": b"What?"},
         "inference.release": {"query_id": 1, "sha256": bytes(32)},
         "integrity.scrub": {"deep": False},
-        "integrity.set_scrub_rate": {"bytes_per_s": 0.0},
         "integrity.set_scrub_rate": {"bytes_per_s": 1e8},
     }
     for name in DICTIONARY.commands:

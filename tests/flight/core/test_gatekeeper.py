@@ -304,6 +304,22 @@ def test_engine_and_verifier_are_renewed_every_so_many_answers(tmp_path: Any) ->
     bench.close()
 
 
+def test_a_wish_that_the_supervisor_did_not_hear_is_said_again(bench: Bench) -> None:
+    """Until a fresh engine is there; then no more."""
+    bench.ready()
+    bench.verifier.word = AGAIN
+    bench.ask(1)
+    finish(bench)
+    bench.time += 31
+    bench.pump()
+    assert wishes(bench) == ["renew", "renew"]
+    bench.engine_lost()
+    bench.ready()
+    bench.time += 100
+    bench.pump()
+    assert wishes(bench) == ["renew", "renew"]
+
+
 def test_energy_that_nobody_measured_is_unknown_and_not_zero(bench: Bench) -> None:
     bench.ready()
     bench.ask(1)

@@ -10,7 +10,6 @@ from flight.inference.protocol import Failed, Refused
 from models.prompt import user_message
 from tests.flight.core.bench import Bench, finish, messages, scene, text_for
 
-
 EVIL = b'[{"role":"user","content":"Evil"}]'
 
 
