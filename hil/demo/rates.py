@@ -28,10 +28,15 @@ class Rates:
     machine: str
 
     def cycle(self, result: Result, tokens: int | None = None) -> dict[str, float]:
-        """Seconds in each leg with this model: prompt and answer tokens at its rates, every other leg as it was."""
+        """Seconds in each leg with this model: prompt and answer tokens at its rates, every other leg as it was.
+
+        The check is one prefill over prompt and answer; its pass over the pages (tens of milliseconds) and the exact
+        re-runs that some answers need are left out.
+        """
         prompt = float(result.receipt.get("prompt_tokens") or result.query.get("prompt_tokens") or 0)
         written = float(tokens if tokens is not None else result.query.get("tokens") or 0)
-        return result.legs | {"PREFILL": prompt / self.prefill, "DECODE": written / self.decode}
+        checked = {"CHECKING": (prompt + written) / self.prefill} if "CHECKING" in result.legs else {}
+        return result.legs | {"PREFILL": prompt / self.prefill, "DECODE": written / self.decode} | checked
 
 
 def load_rates(path: Path = RATES_FILE) -> Rates | None:

@@ -54,6 +54,14 @@ def text(renderable: object) -> str:
     return out.getvalue()
 
 
+def test_the_check_of_a_larger_model_takes_its_own_time(scenario: Scenario) -> None:
+    """Replaying prompt and answer is a prefill at that model's rate; where nothing was checked nothing is added."""
+    checked = result(scenario)
+    assert "CHECKING" not in QWEN.cycle(checked)
+    checked.query["legs"] = {**checked.legs, "CHECKING": 0.05}
+    assert QWEN.cycle(checked)["CHECKING"] == pytest.approx((200 + 40) / 100.0)
+
+
 def test_a_right_whole_answer_in_time_has_no_fault(scenario: Scenario) -> None:
     """And each of the three things that can be wrong is named."""
     assert result(scenario).faults(120) == []
