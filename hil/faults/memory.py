@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -60,7 +61,11 @@ class FileMemory:
 
     def locate(self, offset: int) -> tuple[str, int]:
         """The file's path, and the offset."""
-        return str(self.path.absolute()), offset
+        return self._where, offset
+
+    @cached_property
+    def _where(self) -> str:
+        return str(self.path.absolute())
 
     def write(self, offset: int, data: bytes) -> None:
         """Change bytes in place: the length stays."""
