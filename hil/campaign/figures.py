@@ -105,7 +105,8 @@ def _bars(figure: Any, tables: dict[str, list[dict[str, Any]]], name: str) -> bo
     axes.invert_yaxis()
     axes.set_xlabel("silent corruptions per injection, %")
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.margins(y=0.02)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(arms), fontsize=8, frameon=False)
     return True
 
 
@@ -172,7 +173,7 @@ def _layers(figure: Any, tables: dict[str, list[dict[str, Any]]]) -> bool:
     axes.set_ylabel("silent per injection, %")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(tables), fontsize=8, frameon=False)
     return True
 
 
@@ -192,6 +193,7 @@ def _latency(figure: Any, rows: Any) -> bool:
             panel.axvline(float(np.median(values)), color=_ARMS[1], label=f"median {np.median(values):.3g} ms")
             panel.legend(fontsize=8)
         panel.set_xscale("log")
+        panel.xaxis.set_minor_formatter("")
         panel.set_xlabel(f"ms {words}")
     panels[0].set_ylabel("injections")
     return True
