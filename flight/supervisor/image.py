@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flight.errors import ModelUnfit, NoRoom
 from flight.inference.settings import EngineSettings
+from flight.inference.threads import thread_count
 from flight.integrity import IntegrityError, RamImage, RoomRefused, prepare, release, sweep
 from flight.integrity.settings import GuardSettings, ScrubberSettings, manifest_for
 from flight.settings import FlightSettings
@@ -92,7 +93,7 @@ class Image:
             image_sha256=image.sha256,
             name=self._model.stem,
             n_ctx=model.n_ctx,
-            threads=model.threads,
+            threads=thread_count(model.threads, image.bytes),  # once, for both minds: it changes rounding
             n_batch=model.n_batch,
             n_ubatch=model.n_ubatch,
             faults=self._settings.faults.allowed,
