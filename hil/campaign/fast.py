@@ -91,8 +91,9 @@ class FastLane:
         self._stack.close()
 
     def golden(self, question: Question) -> Golden:
-        """Twice by the engine of every arm, and once more by the exact re-run of every verifier: all bit-identical."""
-        goldens = [self._answer(question, arm, limit) for arm in self._setup.arms for limit in (_GOLDEN_TOKENS, None)]
+        """Twice by each kind of engine, and once more by the exact re-run of every verifier: all bit-identical."""
+        engines = {self._crews[arm.name].engine_settings: arm for arm in self._setup.arms}.values()
+        goldens = [self._answer(question, arm, limit) for arm in engines for limit in (_GOLDEN_TOKENS, None)]
         for other in goldens[1:]:
             if other != goldens[0]:
                 raise CampaignError(
