@@ -129,6 +129,15 @@ class TestDamage:
         assert checked.expected == clean.token_ids[checked.differs_at or 0], "what the clean model chooses there"
         assert rig.gate.check(clean).agrees
 
+    def test_whatever_is_found_asks_for_the_exact_re_run_of_the_whole_answer(self, rig: Rig) -> None:
+        """Even where the replay confirms the answer with a wide margin."""
+        clean = rig.answer(run_for())
+        rig.flip("blk.2.ffn_down.weight", at=2, bit=0)
+        steps: list[int] = []
+        checked = rig.gate.check(clean, lambda step, _done, total: steps.append(total) if step == "rerun" else None)
+        assert (checked.agrees, checked.how, checked.near_ties) == (True, "rerun", 0)
+        assert set(steps) == {len(clean.token_ids) + 1}
+
     def test_without_the_page_pass_the_same_damage_confirms_itself(
         self, rig: Rig, other_gate: Callable[..., Gate]
     ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flight.inference.decoder import Decoder
+from flight.inference.errors import QueryFailed
 from flight.inference.sampling import Sampler
 from flight.verifier.replay import ROWS, Abandoned, Replay
 from tests.flight.verifier.rig import Rig, run_for
@@ -52,6 +53,16 @@ def test_every_position_gets_its_row(rig: Rig) -> None:
     assert firsts == [0, ROWS, 2 * ROWS]
     assert [len(some) for some in rows] == [ROWS, ROWS, 8]
     assert float(np.abs(np.concatenate(rows) - exact).max()) < 1.0
+
+
+def test_rows_that_are_not_finite_are_a_fault(rig: Rig) -> None:
+    prompt = rig.maker.make(run_for().messages, thinking=False).tokens
+    before = rig.write("output_norm.weight", np.float32(np.inf).tobytes())
+    try:
+        with pytest.raises(QueryFailed, match="not finite"):
+            list(Replay(rig.gate.decoder, rig.maker.vocabulary.size).rows(prompt, (5, 6, 7), 3, lambda: False))
+    finally:
+        rig.write("output_norm.weight", before)
 
 
 def test_an_interrupt_ends_it(rig: Rig) -> None:
