@@ -97,11 +97,11 @@ def everything(
     model: ModelOption = None,
     json: JsonOption = None,
 ) -> None:
-    """All of the above, one after the other, with cadet (or `--model` for inference).
+    """Inference, link, cycle and gate, one after the other, with cadet (or `--model` for inference and gate).
 
     Example:  `orbitlm hil bench all --json bench.json`
     """
-    _measure(json, inference=_inference(model, 1), link=_link(), cycle=_cycle(None, 20))
+    _measure(json, inference=_inference(model, 1), link=_link(), cycle=_cycle(None, 20), gate=_gate(model, None, 0))
 
 
 def _measure(json: Path | None, **measured: dict[str, Any]) -> None:
