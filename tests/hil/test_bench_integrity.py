@@ -20,10 +20,10 @@ def test_every_figure_is_measured() -> None:
     bench = run(threads=1, rounds=2, turn_s=0.5, say=said.append)
     assert bench.model_bytes == cadet_path().stat().st_size
     assert (bench.page_bytes, bench.pages) == (4096, -(-bench.model_bytes // 4096))
-    assert 0 < bench.pass_share
-    assert 0 < bench.bit_s
-    assert 0 < bench.stripe_s
-    assert 0 < bench.flash_s
+    assert bench.pass_share > 0
+    assert bench.bit_s > 0
+    assert bench.stripe_s > 0
+    assert bench.flash_s > 0
     assert 0.015 < bench.memory_share < 0.03, "codes twice and a parity page for each 64: no more, and not nothing"
     assert bench.decode_off > 0
     assert bench.decode_on > 0

@@ -79,6 +79,28 @@ def test_a_pass_keeps_its_rate(guard: Guard) -> None:
     assert clock.scrubber.work >= 2 * guard.pages
 
 
+def test_a_step_before_its_time_does_nothing(guard: Guard) -> None:
+    """Whatever wakes the process (a ping, a command) must not make the scrubber faster than its rate."""
+    scrubber = scrubber_of(guard)
+    scrubber.step(0.0)
+    due = scrubber.step(0.0)
+    work = scrubber.work
+    for _ in range(100):
+        assert scrubber.step(0.9 * due) == due
+    assert scrubber.work == work
+    scrubber.step(due)
+    assert scrubber.work > work
+
+
+def test_a_damaged_block_of_codes_is_restored_and_told_by_a_paced_pass(guard: Guard) -> None:
+    """The table in memory is looked at when a pass begins: its second copy makes the first whole again."""
+    guard.ladder.codes.image.copies["crc"][0, 0, 5] ^= 1
+    clock = Clock(scrubber_of(guard))
+    assert clock.until_pass(1).findings == 1
+    assert [(one.part, one.outcome) for one in clock.found()] == [("codes", "copy")]
+    assert clock.until_pass(2).findings == 0
+
+
 def test_passes_start_no_sooner_than_their_period(guard: Guard) -> None:
     """A small model is not scrubbed all the time."""
     clock = Clock(scrubber_of(guard, bytes_per_s=1e9, period_s=10.0))
