@@ -193,18 +193,3 @@ def test_a_lost_process_is_replaced_and_the_answer_is_right(stratum: str, expect
         (row,) = one.rows(0)
     assert (row.outcome, row.same, row.verdict) == (expected, True, "verified"), row
     assert re.search("crash|hang", row.detected_by)
-
-
-def test_a_protection_of_ones_own_has_its_word_before_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    from examples.own_protection import TensorSums
-
-    monkeypatch.setattr("hil.campaign.crew.protection_of", lambda name: TensorSums)
-    off = "settings.integrity = { pages = false, replay = false }"
-    arms = (
-        f'[arms.sums]\nassurance = "none"\nprotection = "tensor-sums"\n{off}\n[arms.bare]\nassurance = "none"\n{off}\n'
-    )
-    strata = '[[strata]]\nname = "scale"\ncount = 1\nwhere = { roles = ["scale"], bits = [14] }\n'
-    with Bench(parse_plan(ONCE.replace("[arms.protected]\n", "") + arms + strata, "own", "")) as bench:
-        sums, bare = bench.rows(0)
-    assert (sums.outcome, sums.detected_by, sums.same) == (Outcome.RECOMPUTED, "protection", True)
-    assert bare.outcome == Outcome.SILENT
