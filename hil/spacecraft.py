@@ -30,6 +30,8 @@ START_S: Final = 120.0
 """Longest time for flight to be ready (loading a large model from a cold disk), s."""
 ANSWER_S: Final = 60.0
 """Longest time for an answer unless said otherwise, s."""
+REPEAT_S: Final = 2.0
+"""Pause before a question that nobody has accepted is asked again, s."""
 SUPERVISOR: Final = "supervisor"
 
 
@@ -197,17 +199,26 @@ class Spacecraft:
         return pid
 
     def answer(self, question: str, *, deadline_s: float = ANSWER_S, **args: Any) -> Mapping[str, Any]:
-        """Ask and wait for the receipt. Raises BenchError when the question is refused, or at the deadline."""
+        """Ask, again while nobody accepts it, and wait for the receipt.
+
+        Raises BenchError when the question is refused, or at the deadline.
+        """
         self._asked += 1
         query_id = self._asked
-        request = self.link.ask(query_id, question, **args)
+        requests: list[bytes] = []
         end = time.monotonic() + deadline_s
+        due = 0.0
         while (found := self.link.receipt(query_id)) is None:
-            refused = self.link.named("verification.rejected", request_id=request)
-            if refused:
-                raise BenchError(f"flight refuses the question {question!r}: {refused[0].args['reason']}.")
             if time.monotonic() > end:
                 raise BenchError(f"flight gave no answer to {question!r} within {deadline_s:.0f} s.")
+            for request in requests:
+                refused = self.link.named("verification.rejected", request_id=request)
+                if refused:
+                    raise BenchError(f"flight refuses the question {question!r}: {refused[0].args['reason']}.")
+            accepted = any(self.link.named("verification.accepted", request_id=request) for request in requests)
+            if not accepted and time.monotonic() >= due:
+                requests.append(self.link.ask(query_id, question, **args))
+                due = time.monotonic() + REPEAT_S
             self.link.listen(0.1)
         return found
 
