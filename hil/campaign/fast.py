@@ -139,8 +139,9 @@ class FastLane:
         session = Session(arm, crew, shot, self._watch, run)
         evidence = session.run()
         seconds = monotonic() - began
+        left = self._image.prove()  # before the bench takes back what is left of the fault
         shot.end()
-        left = self._image.restore()
+        self._image.restore()
         self._renew(crew, arm, trial, fresh=evidence.restarts > 0, damaged=bool(left))
         made = shot.injection
         evidence = replace(
@@ -227,4 +228,4 @@ def _run(question: Question, max_tokens: int, query_id: str) -> Run:
 
 
 def _left(names: tuple[str, ...]) -> str:
-    return f"restored by the bench: {', '.join(names)}" if names else ""
+    return f"still damaged afterwards: {', '.join(names)}" if names else ""

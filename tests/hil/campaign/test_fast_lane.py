@@ -109,6 +109,12 @@ def test_faults_of_the_weights_are_repaired_and_the_answer_made_again(rows: list
     assert all(row.proven == "true" and row.repaired_by for row in found)
 
 
+def test_a_flip_that_nobody_finds_is_proven_to_be_there_still(rows: list[Row]) -> None:
+    stands = [row for row in rows if row.arm == "no-pages" and row.stratum == "scale"]
+    assert {row.proven for row in stands} == {"false"}
+    assert all("still damaged afterwards: image" in row.note for row in stands)
+
+
 def test_transient_faults_are_taken_back_by_the_gate(rows: list[Row]) -> None:
     struck = [row for row in rows if row.stratum in ("kv", "compute") and row.arm == "bare" and row.outcome == "silent"]
     assert struck
