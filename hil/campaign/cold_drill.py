@@ -17,7 +17,7 @@ from hil.campaign.flight_evidence import evidence_of
 from hil.campaign.inquiry import Inquiry, Query
 from hil.campaign.lane import Trial
 from hil.campaign.outcome import Evidence
-from hil.campaign.snapshot import ENDS, Snapshot
+from hil.campaign.snapshot import ENDS, KILLED, Snapshot
 from hil.campaign.strike import Strike, victim_at_rest
 from hil.errors import HilError
 
@@ -37,6 +37,8 @@ class ColdDrill:
         self._arm = arm
         self._trial = trial
         self._end = Random(trial.seed).choice(ENDS)
+        if getattr(trial.fault.place, "file", "") == "wal":
+            self._end = KILLED  # an orderly end leaves no log to damage
         self._snapshot = snapshots[self._end]
         self._strike = Strike(arm, trial.fault)
         self._notes = [f"flight was {self._end} before"]

@@ -1,7 +1,8 @@
 """What a plan may say to the flight lane (`[options]`), and the settings with which it flies.
 
-The deadlines are those of a small model in a hurry: a campaign waits them out in every hang. They are stated in the
-report with the recovery times, which they govern.
+The hang limits are those of a small model: shorter than flight's defaults, and longer than a busy machine keeps a process
+waiting. A plan about hangs, which waits them out in every other trial, makes them shorter still; they govern its
+recovery times.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class FlightOptions(BaseModel):
         description="WatchdogSec of the launcher, s (flight's unit has more); 0: nobody restarts flight.",
     )
     settle_s: float = Field(
-        default=10.0, gt=0, description="Longest time after the last answer for what was hit to work again, s."
+        default=60.0, gt=0, description="Longest time after the last answer for what was hit to work again, s."
     )
 
     def settings(self) -> dict[str, Any]:

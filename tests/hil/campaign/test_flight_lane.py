@@ -76,7 +76,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def drills(opened: Open) -> Drills:
     """Flight as it is, and bare."""
-    return opened(PROTECTED, BARE, settle_s=60.0)
+    return opened(PROTECTED, BARE, hang_s=2.0, watchdog_s=4.0)
 
 
 def taken_away(process: str, signal: str, point: str) -> Fault:
