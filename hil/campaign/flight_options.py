@@ -1,8 +1,8 @@
 """What a plan may say to the flight lane (`[options]`), and the settings with which it flies.
 
-The hang limits are those of a small model: shorter than flight's defaults, and longer than a busy machine keeps a process
-waiting. A plan about hangs, which waits them out in every other trial, makes them shorter still; they govern its
-recovery times.
+The hang limits are those of a small model: shorter than flight's defaults, and longer than a busy machine keeps a
+process waiting. A plan about hangs, which waits them out in every other trial, makes them shorter still; they govern
+its recovery times.
 """
 
 from __future__ import annotations
