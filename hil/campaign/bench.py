@@ -56,6 +56,11 @@ class Bench:
     ) -> None:
         self._stack.close()
 
+    def children_cpu_s(self) -> float:
+        """Seconds of processor time that the lane's processes have used, where the lane counts them."""
+        count = getattr(self._lane, "children_cpu_s", None)
+        return float(count()) if count is not None else 0.0
+
     def goldens(self) -> dict[str, Golden]:
         """The golden answers to all questions of the plan, by question."""
         return {question.id: self._golden(question) for question in self._questions}

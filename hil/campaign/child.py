@@ -15,6 +15,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+import psutil
+
 from flight.control import ControlChannel
 from flight.inference.channel import FramedSocket
 from flight.inference.errors import PeerClosed, ProtocolError
@@ -54,7 +56,14 @@ class Nursery:
                 socket.send_fds(self._desk, [json.dumps(order).encode()], [theirs.fileno(), core_theirs.fileno()])
             except OSError as error:
                 raise CampaignError(f"The nursery of flight's children is gone: {self.last_words()}") from error
-        return Child(self, self._answer("pid"), control, core)
+        return Child(self, int(self._answer("pid")), control, core)
+
+    def used_s(self) -> float:
+        """Seconds of processor time that children have used, those that ended and those that run."""
+        self._desk.send(json.dumps({"used": True}).encode())
+        running = psutil.Process(self._process.pid).children()
+        times = [child.cpu_times() for child in running]
+        return self._answer("used") + sum(one.user + one.system for one in times)
 
     def exit_status(self, pid: int) -> int | None:
         """How `pid` ended (negative: the signal), None while that is not known."""
@@ -77,12 +86,12 @@ class Nursery:
             self._process.kill()
             self._process.wait()
 
-    def _answer(self, key: str) -> int:
+    def _answer(self, key: str) -> float:
         deadline = monotonic() + _START_S
         while select.select([self._desk], [], [], max(0.0, deadline - monotonic()))[0]:
             message = self._take()
             if key in message:
-                return int(message[key])
+                return float(message[key])
         raise CampaignError(f"The nursery did not start a child within {_START_S:g} s: {self.last_words()}")
 
     def _take(self) -> dict[str, Any]:

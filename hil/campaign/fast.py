@@ -83,7 +83,12 @@ class FastLane:
             self._stack.close()
             raise
         self._subject = Subject(setup.model)
+        self._nursery = nursery
         return self
+
+    def children_cpu_s(self) -> float:
+        """Seconds of processor time that engines and verifiers have used so far."""
+        return self._nursery.used_s()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

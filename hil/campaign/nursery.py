@@ -7,9 +7,10 @@ starts none of it, and forks: the child then runs the very `main` that `python -
 arguments. It is started with address space randomization off and a fixed hash seed, so that a fault at a place in
 the heap of a child meets the same bytes when it is replayed.
 
-Over its socket, one JSON datagram each: {"start": "flight.inference", "arguments": [...], "inherit": n} with n file
-descriptors → {"pid"}; {"exited": pid, "status"} when one ends. The placeholders {parent} and {fd0}, {fd1} … in the
-arguments are filled in. The end of the socket ends the nursery, and with it its children (`die_with_parent`).
+Over its socket, one JSON datagram each: {"start": "flight.inference", "arguments": [...], "log"} with file descriptors →
+{"pid"}; {"exited": pid, "status"} when one ends; {"used": true} → {"used": seconds of processor time of the children that
+ended}. The placeholders {parent} and {fd0}, {fd1} … in the arguments are filled in. The end of the socket ends the
+nursery, and with it its children.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -41,6 +43,8 @@ _WARM: Final = (
     "flight.integrity.guard",
 )
 
+_living: Final[set[int]] = set()
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until the socket ends; returns the exit status."""
@@ -58,7 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
             importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    _serve(socket.socket(fileno=given.fd))
+    desk = socket.socket(fileno=given.fd)
+    try:
+        _serve(desk)
+    finally:
+        _end_all()
     return 0
 
 
@@ -94,15 +102,31 @@ def _serve(desk: socket.socket) -> None:
                 data, fds, _flags, _address = socket.recv_fds(desk, _MAX, 8)
                 if not data:
                     return
-                pid = _start(json.loads(data), fds, [desk.fileno(), reader, writer])
+                order = json.loads(data)
+                if "used" in order:
+                    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    desk.send(json.dumps({"used": used.ru_utime + used.ru_stime}).encode())
+                    continue
+                pid = _start(order, fds, [desk.fileno(), reader, writer])
                 for fd in fds:
                     os.close(fd)
                 desk.send(json.dumps({"pid": pid}).encode())
 
 
+def _end_all() -> None:
+    """No child outlives its nursery, and its time is counted."""
+    for pid in _living:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
 def _reap(desk: socket.socket) -> None:
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            _living.discard(found[0])
             desk.send(json.dumps({"exited": found[0], "status": os.waitstatus_to_exitcode(found[1])}).encode())
 
 
@@ -111,6 +135,7 @@ def _start(order: dict[str, Any], fds: list[int], ours: list[int]) -> int:
     pid = os.fork()
     if pid == 0:
         _child(order, fds, ours, parent)
+    _living.add(pid)
     return pid
 
 
