@@ -7,9 +7,9 @@ starts none of it, and forks: the child then runs the very `main` that `python -
 arguments. It is started with address space randomization off and a fixed hash seed, so that a fault at a place in
 the heap of a child meets the same bytes when it is replayed.
 
-Over its socket, one JSON datagram each: {"start": "flight.inference", "arguments": [...], "log"} with file descriptors →
-{"pid"}; {"exited": pid, "status"} when one ends; {"used": true} → {"used": seconds of processor time of the children that
-ended}. The placeholders {parent} and {fd0}, {fd1} … in the arguments are filled in. The end of the socket ends the
+Over its socket, one JSON datagram each: {"start": "flight.inference", "arguments": [...], "log"} with descriptors →
+{"pid"}; {"exited": pid, "status"} when one ends; {"used": true} → {"used": seconds of processor time of the children
+that ended}. The placeholders {parent} and {fd0}, {fd1} … in the arguments are filled in. The end of the socket ends the
 nursery, and with it its children.
 """
 
