@@ -21,7 +21,7 @@ from hil.demo.report import comparable, evidence, tell
 from hil.demo.run import Run
 from hil.demo.screen import screen
 from hil.demo.story import Story, Teller, tellable
-from hil.demo.story_report import tell_story
+from hil.demo.story_report import STAGED, tell_story
 from hil.errors import HilError
 from hil.files import write_json
 from hil.machine import machine
@@ -150,7 +150,8 @@ def _conclude(run: Run, options: Options, console: Console) -> None:
     if run.story is not None:
         from hil.demo.story_figure import draw_story
 
-        figures += draw_story(run.story, scenario.epoch_s, options.out / "story", f"measured, on {machine()}")
+        said = f"measured: legs, on {machine()}   {STAGED.format(pace=run.story.pace)}"
+        figures += draw_story(run.story, scenario.epoch_s, options.out / "story", said)
     good = run.answered_well
     checked = all(result.checked for result in run.results)
     how = "right and whole" if checked else "whole (not all facts are known, so not all are checked)"

@@ -89,6 +89,8 @@ class Story:
 
     choice: Choice
     acts: list[Act] = field(default_factory=list)
+    pace: float = 0.0
+    """Tokens per real second that decoding is slowed to."""
 
     @property
     def ok(self) -> bool:
@@ -126,7 +128,7 @@ class Teller:
         choice = choose(self._stack.scenario, self._story, self._model())
         if choice is None:
             raise HilError(f"no flip of {self._story.where} makes the answer to '{self._story.ask}' wrong")
-        told = Story(choice)
+        told = Story(choice, pace=self._story.pace_tokens_per_s)
         log.info("story: %s, seed %d, %d tried", choice.fault, choice.fault.seed, choice.tried)
         for name, settings in ((PROTECTED, {}), (BARE, OFF)):
             self._play(told, name, settings)

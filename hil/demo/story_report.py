@@ -11,6 +11,8 @@ from rich.text import Text
 from hil.demo.story import Act, Story
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
+STAGED = "simulated: link; decoding at {pace:g} tokens/s   chosen: which bit"
+"""What of the story is not as it comes."""
 
 
 def tell_story(console: Console, story: Story, epoch_s: float) -> None:
@@ -24,6 +26,7 @@ def tell_story(console: Console, story: Story, epoch_s: float) -> None:
     console.print(Padding(Text(f"chosen as   {chosen(story)}", style=QUIET), (0, 3, 1, 3)))
     for act in story.acts:
         console.print(Padding(_act(act, epoch_s), (0, 3, 1, 3)))
+    console.print(Padding(Text(f"measured: all else   {STAGED.format(pace=story.pace)}", style=QUIET), (0, 3, 1, 3)))
 
 
 def chosen(story: Story) -> str:
