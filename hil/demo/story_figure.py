@@ -90,6 +90,8 @@ def _lane(axes: Any, y: int, act: Act, epoch_s: float) -> None:
         axes.text(at, y + BAR / 2 + 0.06, "bit flipped ", color=FLIP, fontsize=8, ha="right", va="bottom", zorder=8)
     for event in act.events:
         at = datetime.fromisoformat(event["time"]).timestamp() - epoch_s - begun
+        if not 0 <= at <= axes.get_xlim()[1]:
+            continue
         axes.plot([at, at], [y - BAR / 2, y + BAR / 2 + 0.1], color=INK, lw=1.2, zorder=9)
         said = EVENTS.get(event["name"], event["name"])
         axes.text(at, y + BAR / 2 + 0.06, f" {said}", color=INK, fontsize=8, ha="left", va="bottom", zorder=9)

@@ -1,15 +1,20 @@
 """The story of the flipped bit: what counts as a good end, and which flips may be chosen for it."""
 
+from datetime import UTC, datetime
+from io import StringIO
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from hil.demo.result import Result
 from hil.demo.search import Choice, candidates, choose, like
 from hil.demo.story import BARE, PROTECTED, Act, Story, tellable
-from hil.demo.story_report import chosen
+from hil.demo.story_figure import draw_story
+from hil.demo.story_report import chosen, tell_story
 from hil.faults import Injection
 from hil.scenario import StoryModel, load_scenario
 from models import cadet_path
@@ -51,6 +56,23 @@ def test_an_act_without_a_flip_proves_nothing() -> None:
     unhit = act()
     unhit.injection = None
     assert not story(unhit).ok
+
+
+def test_the_story_is_told_and_drawn(tmp_path: Path) -> None:
+    """Both answers with their marks, the events, and what was simulated and chosen; as text and as a figure."""
+    told = story(act(), act(BARE, "V5 ON; V42 OFF 1. Dark 1: V5.", "UNCHECKED", found=False))
+    told.choice = cast(Choice, SimpleNamespace(fault=SimpleNamespace(seed=7, place="blk.1"), tried=8, harmless=5))
+    for one in told.acts:
+        one.result.query["times"] = {"QUEUED": "2026-11-20T12:00:00Z", "DELIVERED": "2026-11-20T12:00:02Z"}
+    epoch_s = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+    out = StringIO()
+    tell_story(Console(file=out, width=200), told, epoch_s)
+    for words in ("✓ right · VERIFIED", "'Dark 1: V42.' is missing", "UNCHECKED", "T+0.00 s  found", "8 tried, 5"):
+        assert words in out.getvalue()
+    assert "chosen: which bit" in out.getvalue()
+    figure, picture = draw_story(told, epoch_s, tmp_path / "story", "caption")
+    assert "without protection" in figure.read_text()
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
