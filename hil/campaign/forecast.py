@@ -8,7 +8,7 @@ from hil.campaign.interval import clopper_pearson, sample_size
 from hil.campaign.options import Options
 from hil.campaign.plan import Plan
 
-ROW_S: Final = {"fast": 0.09, "flight": 1.5, "guard": 0.6}
+ROW_S: Final = {"fast": 0.065, "flight": 1.5, "guard": 0.6}
 """Seconds of one core for one row (one injection in one arm), by lane: measured with cadet on the machine of CI."""
 ROW_BYTES: Final = 350
 """Bytes of a row in a shard: measured."""
