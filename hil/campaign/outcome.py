@@ -17,7 +17,7 @@ The first rule that holds decides:
  6. `hang-recovered`: a process stood still, was ended by its watchdog and started again; the released answer is golden.
  7. `crash-recovered`: a process died and was started again; the released answer is golden.
  8. `detected-and-recomputed`: the gate took an answer back, or the engine gave one up (non-finite logits), and it was
-    made again; the released answer is golden.
+    made again; or the gate itself was hit, noticed it and checked again. The released answer is golden.
  9. `masked-semantic`: without a gate only: other tokens that read the same. Case, white space and punctuation apart the
     text is golden, and every known fact of the golden answer is in it.
 10. `corrected`: damage was found and repaired (or was gone when looked at again); the released answer is golden.
@@ -169,7 +169,7 @@ def _outcome(evidence: Evidence, golden: Golden, same: bool, right: int) -> Outc
         return Outcome.HANG_RECOVERED
     if evidence.crashed:
         return Outcome.CRASH_RECOVERED
-    if evidence.attempts > 1:
+    if evidence.attempts > 1 or (evidence.detections and not any(one.outcome for one in evidence.detections)):
         return Outcome.RECOMPUTED
     if evidence.detections:
         return Outcome.CORRECTED

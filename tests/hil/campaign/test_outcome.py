@@ -37,6 +37,7 @@ def outcome(**values: Any) -> tuple[Outcome, Silent]:
         ({"answer": None, "injected": False}, Outcome.FALSE_ALARM),
         ({**RIGHT, "detections": FOUND}, Outcome.CORRECTED),
         ({**RIGHT, "detections": FOUND, "attempts": 2}, Outcome.RECOMPUTED),
+        ({**RIGHT, "detections": (Detection("numeric_fault"),)}, Outcome.RECOMPUTED),
         ({**RIGHT, "detections": FOUND, "attempts": 2, "crashed": ("engine",)}, Outcome.CRASH_RECOVERED),
         ({**RIGHT, "hung": ("engine",), "crashed": ("verifier",)}, Outcome.HANG_RECOVERED),
         ({"answer": None, "reason": "engine_failed"}, Outcome.REFUSED),
