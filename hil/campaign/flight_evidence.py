@@ -18,19 +18,21 @@ LOSSES: Final = {"hung": "hang", "killed": "crash", "exited": "crash"}
 PARTS: Final = {"image": "pages", "codes": "codes", "parity": "parity"}
 """Where damage was found (events `integrity.damage_*`), and what a campaign calls it."""
 DETECTIONS: Final = {
-    "integrity.slot_failed": "storage",
-    "integrity.code_damaged": "code",
-    "inference.gate_disagreed": "replay",
-    "inference.text_differs": "replay",
-    "store.journal_set_aside": "storage",
-    "store.journal_restored": "storage",
-    "store.rows_mended": "storage",
-    "store.query_damaged": "storage",
-    "store.receipt_key_replaced": "storage",
-    "store.receipt_key_missing": "storage",
-    "supervisor.state_file_damaged": "storage",
+    "integrity.slot_failed": ("storage", "other slot"),
+    "integrity.code_damaged": ("code", ""),
+    "inference.gate_disagreed": ("replay", ""),
+    "inference.text_differs": ("replay", ""),
+    "store.journal_set_aside": ("storage", "set aside"),
+    "store.journal_restored": ("storage", "copy"),
+    "store.rows_mended": ("storage", "copy"),
+    "store.query_damaged": ("storage", ""),
+    "store.receipt_key_replaced": ("storage", "made anew"),
+    "store.receipt_key_missing": ("storage", ""),
+    "supervisor.state_file_damaged": ("storage", "made anew"),
 }
-"""How a campaign calls what other events tell."""
+"""How a campaign calls what other events tell, and what put it right, if anything did."""
+RESENT: Final = "sent again"
+"""What puts a damaged link right: codes in the frames, and repeats."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def findings(link: Telecommander, since: float) -> list[Detection]:
         if report.name != "event":
             continue
         name, args = str(report.args["event"]), report.args["args"]
-        by = PARTS.get(str(args.get("part", "")), "") or DETECTIONS.get(name, "")
+        by, outcome = DETECTIONS.get(name, (PARTS.get(str(args.get("part", "")), ""), str(args.get("outcome", ""))))
         if by:
-            outcome, bits = str(args.get("outcome", "")), int(args.get("bits", 0))
+            bits = int(args.get("bits", 0))
             found.append(Detection(by=by, seconds=arrived - since, outcome=outcome, bits=bits))
     return found
 
@@ -131,7 +133,7 @@ def evidence_of(
     crashed = tuple(dict.fromkeys(one.process for one in lost if one.how == "crash"))
     hung = tuple(dict.fromkeys(one.process for one in lost if one.how == "hang"))
     detections = [Detection(by=one.how, seconds=one.after_s) for one in lost] + findings(link, since)
-    detections += [Detection(by="link", bits=link_damage)] if link_damage else []
+    detections += [Detection(by="link", outcome=RESENT)] if link_damage else []
     answer = text_of(told, main, expected)
     if refused and answer == expected[main.id]:
         answer = None  # what came after it was put right is not what was given

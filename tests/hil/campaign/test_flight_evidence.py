@@ -95,7 +95,7 @@ def test_damage_that_flight_tells_of_is_a_detection(case: Case) -> None:
     case.event("integrity.damage_found", part="image", page=3, outcome="bit", bits=1, place="blk.0")
     case.event("store.rows_mended", file="journal.sqlite", rows=1)
     found = case.evidence().detections
-    assert [(one.by, one.outcome, one.bits) for one in found] == [("pages", "bit", 1), ("storage", "", 0)]
+    assert [(one.by, one.outcome, one.bits) for one in found] == [("pages", "bit", 1), ("storage", "copy", 0)]
     assert case.outcome() is Outcome.CORRECTED
 
 
