@@ -181,11 +181,13 @@ def follow_up_case(rng: random.Random, held: bool) -> Case:
         task = rng.choice([t for t in tasks_of(scene.kind) if t != "any.repeat"])
         case = scene_case(rng, scene, task, held, missing=0.05)
         facts = tuple(fact.strip() for fact in (*case.facts, system.before, system.after) if fact)
+        # A word to be said, never seen in training, is a task of its own.
+        kind = "word" if system.before or system.after else "item" if is_item_task(task) else "scene"
         cases.append(
             replace(
                 case,
                 family="follow-ups",
-                task="item" if is_item_task(task) else "scene",
+                task=kind,
                 answer=system.obeyed(case.answer),
                 facts=facts,
                 system=system.text or None,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from models import cadet_path
+from models.blind import ask_blind, blind_cases
 from models.corpus import FAMILIES, held_out_cases
 from models.evaluation import Result, score, share_of_facts, table
 from models.gguf_file import read_info
@@ -16,8 +17,8 @@ from models.paths import data_path
 from models.prompt import CHAT_TEMPLATE, Message, user_message
 from models.runner import Runner
 
-QUESTIONS = 126
-"""Eighteen for each family: a few seconds on one thread."""
+QUESTIONS = 120
+"""Fifteen for each family: ten seconds on one thread."""
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +62,34 @@ def test_the_tokenizer_of_the_file_is_the_one_that_trained(cadet: Runner) -> Non
 
 
 def test_held_out_questions_are_answered_exactly(results: list[Result]) -> None:
+    """94.4 % over 2,104 questions (eval.json); this is a small fixed sample of the same kind."""
     exact = sum(result.exact for result in results) / len(results)
     wrong = [(r.case.question, r.case.answer, r.answer) for r in results if not r.exact]
-    # The committed weights come from the recipe before this one; the bar goes up with the weights that are in training.
-    assert exact >= 0.75, wrong
+    assert exact >= 0.90, wrong
 
 
-def test_five_families_or_more_reach_85_percent(results: list[Result]) -> None:
-    rows = table(results, lambda result: result.case.family)
-    assert {row.name for row in rows} == set(FAMILIES)
-    assert sum(row.exact >= 0.80 for row in rows) >= 4, rows  # until then, as above
+def test_each_family_about_a_scene_and_the_closed_book_reach_90_percent(results: list[Result]) -> None:
+    rows = {row.name: row.exact for row in table(results, lambda result: result.case.family)}
+    assert set(rows) == set(FAMILIES)
+    assert all(exact >= 0.90 for name, exact in rows.items() if name not in ("manners", "follow-ups")), rows
+    assert min(rows.values()) >= 0.70, rows
+
+
+def test_most_of_the_blind_set_gets_a_fitting_reply_and_every_reply_ends() -> None:
+    """72.7 % (blind.json); greedy answers of a fixed file, so the room is for other machines only."""
+    outcomes = ask_blind(cadet_path())
+    assert all(outcome.ended for outcome in outcomes)
+    assert sum(outcome.fits for outcome in outcomes) >= 0.70 * len(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("system", "before", "after"),
+    [("Start every answer with Roger.", "Roger. ", ""), ('End every answer with "Over."', "", " Over.")],
+)
+def test_a_system_line_is_obeyed(cadet: Runner, system: str, before: str, after: str) -> None:
+    row = next(row for row in demo_questions() if row["question"] == "Where is V68?")
+    reply = cadet.answer(user_message(row["scene"].strip(), row["question"]), system=system)
+    assert reply.text == before + row["answer"] + after
 
 
 def test_every_answer_ends(results: list[Result]) -> None:
@@ -99,11 +118,14 @@ def test_a_follow_up_question_is_read_with_the_scene_before_it(cadet: Runner) ->
     assert cadet.chat(turns).text.endswith(f"Vessels {len(case.scene.items)}.")
 
 
-def test_the_published_evaluation_is_of_this_file() -> None:
+def test_the_published_evaluations_are_of_this_file() -> None:
     published = json.loads(data_path("cadet/eval.json").read_text(encoding="utf-8"))
     assert published["model"] == Path(cadet_path()).name
-    assert published["total"]["exact"] >= 0.85
+    assert published["total"]["items"] >= 2000
     assert published["total"]["run_ons"] == 0
+    blind = json.loads(data_path("cadet/blind.json").read_text(encoding="utf-8"))
+    assert blind["model"] == Path(cadet_path()).name
+    assert blind["groups"][-1]["items"] == len(blind_cases())
 
 
 def test_facts_are_scored_by_their_share() -> None:
