@@ -37,7 +37,7 @@ def test_the_margin_is_twice_the_largest_shift_and_no_less_than_the_least() -> N
 @pytest.mark.slow
 def test_it_measures_clean_answers_of_a_real_model(model: Path) -> None:
     """Every position is compared; batches do round otherwise than single tokens, and by little."""
-    questions = [case.user for case in held_out_cases(12, seed=9)]
+    questions = [case.user for case in held_out_cases(12, seed=3)]  # as the command asks; two of them round otherwise
     counted: list[int] = []
     found = calibrate(model, manifests.make(model), questions, progress=lambda done: counted.append(done))
     assert counted == list(range(1, 13))
