@@ -66,7 +66,7 @@ class Gatekeeper:
             self._custody.passed(message.passes, now.monotonic)
             if run is not None and run.release is not None and message.id == run.hex_id:
                 self._say(run, message, now)
-                return self._follow(run, run.release.checked(message), now)
+                return self._follow(run, run.release.checked(message, suspect=run.suspect), now)
         return None
 
     def lost(self, now: Moment) -> Decision | None:

@@ -117,14 +117,20 @@ class Release:
         )
         return self._ask()
 
-    def checked(self, checked: Checked) -> Decision | None:
-        """The gate's word; None for one that answers an older question."""
+    def checked(self, checked: Checked, *, suspect: bool = False) -> Decision | None:
+        """The gate's word; None for one that answers an older question.
+
+        `suspect`: by now others have found damage, too. A check that did not know of it is made again, knowing.
+        """
         asked = self._asked
         if asked is None or self._waiting or (checked.id, checked.attempt) != (asked.id, asked.attempt):
             return None
         self._note(checked)
         if checked.reason in ("numeric_fault", "engine_failed"):
             return self.verifier_lost()  # no word on the answer: the verifier itself broke, and starts anew
+        if checked.agrees and suspect and not asked.suspect and not checked.findings:
+            self._asked = asked.model_copy(update={"suspect": True})
+            return self._ask()
         self._asked = None
         answer = _whole(asked)
         replayed = asked.assurance == "full" and checked.how != "pages"

@@ -31,6 +31,9 @@ BEFORE_PASS = -1
 BEFORE_SECOND_PASS = -2
 """Hold point before the pass that precedes an exact re-run."""
 
+BEFORE_LAST_PASS = -3
+"""Hold point before the pass that follows an exact re-run after damage."""
+
 
 class Gate:
     """Checks answers over the image that `guard` watches. Raises `ModelRefused` when the model cannot be loaded."""
@@ -100,7 +103,11 @@ class Gate:
         tally.how = "rerun"
         if not self._pass(tally, BEFORE_SECOND_PASS):
             return tally.result(agrees=False, reason="unrepaired")
-        return self._rerun(tally, decoder, last_open)
+        if not self._rerun(tally, decoder, last_open):
+            return tally.result(agrees=False, reason="tokens")
+        if (tally.check.suspect or tally.found) and not self._held(tally):
+            return tally.result(agrees=False, reason="unrepaired")
+        return tally.result(agrees=True)
 
     # ---- pages -----------------------------------------------------------------------------
 
@@ -114,6 +121,11 @@ class Gate:
         tally.passed(guard.full_pass(repair=self.settings.repair), guard.manifest)
         tally.progress("pages", guard.pages, guard.pages)
         return not tally.unrepaired
+
+    def _held(self, tally: Tally) -> bool:
+        """After damage, one pass more: a cell that lets go of its repair would have acted on the re-run, too."""
+        before = len(tally.found)
+        return self._pass(tally, BEFORE_LAST_PASS) and len(tally.found) == before
 
     # ---- question and texts ----------------------------------------------------------------
 
@@ -169,8 +181,8 @@ class Gate:
             tally.progress("replay", first + len(rows), tally.count)
         return last_open
 
-    def _rerun(self, tally: Tally, decoder: Decoder, last_open: int) -> Checked:
-        """The engine's own path again, bit by bit: same chunks of the prompt, then token by token."""
+    def _rerun(self, tally: Tally, decoder: Decoder, last_open: int) -> bool:
+        """The engine's own path again, bit by bit: same chunks of the prompt, then token by token. Says if it agrees."""
         check, prompt = tally.check, tally.prompt
         tally.progress("rerun", 0, last_open + 1)
         self._evaluates(0)
@@ -184,7 +196,7 @@ class Gate:
                 if not self._is_next(check, number, token):
                     tally.differs_at = number
                     tally.expected = None if self.maker.vocabulary.ends(token) else token
-                    return tally.result(agrees=False, reason="tokens")
+                    return False
                 tally.progress("rerun", number + 1, last_open + 1)
                 if tally.interrupt():
                     raise Abandoned
@@ -192,7 +204,7 @@ class Gate:
                     self._hold(number + 1)
                     self._evaluates(number + 1)
                     decoder.step(token)
-        return tally.result(agrees=True)
+        return True
 
     def _is_next(self, check: Check, number: int, token: int) -> bool:
         """Whether the answer goes on with `token` at position `number`, or ends there if that is an end."""

@@ -231,3 +231,13 @@ def test_whatever_happens_it_ends_and_verified_has_two_witnesses(
         asked = make(release, answers[made])
         made += 1
     raise AssertionError(f"still at it after {len(words)} words")
+
+
+def test_a_check_that_did_not_know_of_damage_found_meanwhile_is_made_again() -> None:
+    """The scrubber may find and repair between answer and word; then the exact re-run decides."""
+    release = Release(Policy(), "full")
+    first = make(release)
+    decision = release.checked(word(first), suspect=True)
+    assert isinstance(decision, Ask)
+    assert (decision.check.suspect, decision.check.attempt) == (True, 2)
+    assert release.checked(word(decision.check), suspect=True) == Released("verified")

@@ -87,8 +87,8 @@ def test_an_engine_that_lies_is_not_believed(rig: Rig, name: str) -> None:
 
 def test_a_wrong_draw_is_found(rig: Rig) -> None:
     """A sampled answer under another seed than the one that was asked for."""
-    check = rig.answer(run_for(temperature=2.0, seed=3, max_tokens=30))
-    lie = check.model_copy(update={"run": run_for(temperature=2.0, seed=4, max_tokens=30)})
+    check = rig.answer(run_for(temperature=5.0, seed=3, max_tokens=30))
+    lie = check.model_copy(update={"run": run_for(temperature=5.0, seed=4, max_tokens=30)})
     assert rig.gate.check(check).agrees
     assert rig.gate.check(lie).reason == "tokens"
 
@@ -187,8 +187,23 @@ class TestDamage:
 
         checked = rig.gate.check(clean, strike)
         assert struck
-        assert (checked.agrees, checked.how, checked.passes) == (True, "rerun", 2)
+        assert (checked.agrees, checked.how, checked.passes) == (True, "rerun", 3)
         assert [found.outcome for found in checked.findings] == ["bit"]
+
+    def test_a_cell_that_lets_go_of_every_repair_never_gets_its_answer_confirmed(self, rig: Rig) -> None:
+        """It is right when it is read back and wrong soon after: a campaign's stuck bit found that gap."""
+        rig.damage()
+        wrong = rig.answer(run_for())
+
+        def let_go(at: str, done: int, total: int) -> None:
+            if at == "pages" and done == total:
+                rig.damage()
+
+        checked = rig.gate.check(wrong, let_go)
+        assert (checked.agrees, checked.reason, checked.passes) == (False, "unrepaired", 3)
+        assert len(checked.findings) == 3
+        assert rig.gate.guard is not None
+        rig.gate.guard.full_pass()
 
     def test_a_flip_during_the_re_run_is_a_disagreement_and_never_a_pass(self, rig: Rig) -> None:
         clean = rig.answer(run_for()).model_copy(update={"suspect": True})
