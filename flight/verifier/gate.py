@@ -182,7 +182,7 @@ class Gate:
         return last_open
 
     def _rerun(self, tally: Tally, decoder: Decoder, last_open: int) -> bool:
-        """The engine's own path again, bit by bit, prompt in the same chunks, then token by token; says if it agrees."""
+        """The engine's own path again, bit by bit: the prompt in the same chunks, then token by token."""
         check, prompt = tally.check, tally.prompt
         tally.progress("rerun", 0, last_open + 1)
         self._evaluates(0)
