@@ -35,7 +35,9 @@ from hil.faults import Subject, Victim
 
 _GOLDEN_TOKENS: Final = 320
 _GOLDEN_ID: Final = "f" * 16
-_SILENCE_S: Final = 5.0
+_SILENCE_S: Final = 20.0
+"""A process that says nothing for so long is hung: an answer takes 40 ms, on a core with ten other jobs a second."""
+_GOLDEN_WATCH: Final = Watch(silence_s=120.0, whole_s=300.0)
 _IN_PROCESS: Final = ("process", "registers", "crash", "hang")
 
 
@@ -125,7 +127,7 @@ class FastLane:
             stop="eos",
             suspect=True,
         )
-        word = verify(self._crews[arm.name].child(VERIFIER), check, Shot.none(), self._watch)
+        word = verify(self._crews[arm.name].child(VERIFIER), check, Shot.none(), _GOLDEN_WATCH)
         if isinstance(word, str) or not word.agrees or word.how != "rerun":
             found = word if isinstance(word, str) else f"{word.reason} at token {word.differs_at}"
             raise CampaignError(
@@ -195,7 +197,7 @@ class FastLane:
         """One answer of the engine. `limit` None: as trials ask, within the golden length and the margin."""
         crew = self._crews[arm.name]
         tokens = limit or self._limits[question.id]
-        said = ask(crew.child(ENGINE), _run(question, tokens, _GOLDEN_ID), Shot.none(), self._watch)
+        said = ask(crew.child(ENGINE), _run(question, tokens, _GOLDEN_ID), Shot.none(), _GOLDEN_WATCH)
         end = said.end
         if not isinstance(end, Done) or not said.whole or (end.stop != "eos" and limit is None):
             raise CampaignError(
