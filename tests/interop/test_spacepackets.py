@@ -41,7 +41,8 @@ def test_a_command_of_ours_is_read_by_spacepackets() -> None:
     packet = pack_command("inference.ask", {"query_id": 5, "scene": "latest", "question": b"Ships?"}, seq=16383)
     parsed = PusTc.unpack(packet)
     assert (parsed.service, parsed.message_subtype, parsed.apid, parsed.seq_count) == (130, 1, APID, 16383)
-    settings = struct.pack(">?HffHIHIB", False, 0, 0.0, 1.0, 0, 0, 0, 0, 0)
+    as_set = 3  # assurance
+    settings = struct.pack(">?HffHIHIB", False, 0, 0.0, 1.0, 0, 0, 0, 0, as_set)
     assert parsed.app_data == struct.pack(">QQ", 5, 0) + b"\x06latest" + settings + b"\x00" + b"Ships?"
 
 
