@@ -71,7 +71,7 @@ def test_watchdog_starves_without_a_critical_child(
     process = flight(
         environment=systemd.environment,
         # The restart comes so late that the whole hunger lies before it.
-        supervisor={"ping_s": 0.05, "answer_s": 0.5, "backoff_s": 3600.0, "backoff_max_s": 3600.0},
+        supervisor={"ping_s": 0.05, "answer_s": 2.5, "backoff_s": 3600.0, "backoff_max_s": 3600.0},
     )
     process.start(client)
     systemd.await_word("READY=1")
@@ -109,7 +109,7 @@ def test_the_boards_own_watchdog_starves_with_a_stopped_child(
     process = flight(
         supervisor={
             "ping_s": 0.05,
-            "answer_s": 0.5,
+            "answer_s": 2.5,
             "backoff_s": 3600.0,
             "backoff_max_s": 3600.0,
             "watchdog_device": str(device),

@@ -115,7 +115,7 @@ def test_the_rate_is_set_by_command(flight: Callable[..., Flight], client: Clien
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_scrubber_that_dies_or_hangs_is_replaced(flight: Callable[..., Flight], client: Client, number: int) -> None:
     """And the new one finds what the old one had no time for."""
-    process, image = started(flight, client, supervisor={"ping_s": 0.1, "answer_s": 0.6, "backoff_s": 0.05})
+    process, image = started(flight, client, supervisor={"ping_s": 0.1, "answer_s": 2.5, "backoff_s": 0.05})
     whole = image.read_bytes()
     heard = len(client.reports)
     gone = process.kill("scrubber_pid", number)

@@ -280,7 +280,7 @@ def test_a_supervisor_that_was_stopped_does_not_blame_its_children(
     flight: Callable[..., Flight], client: Client
 ) -> None:
     """While the supervisor itself stands still it hears nobody; once it goes on, all are given their time again."""
-    process = flight(supervisor={"ping_s": 0.1, "answer_s": 0.6})
+    process = flight(supervisor={"ping_s": 0.1, "answer_s": 2.5})
     before = process.start(client)
     os.kill(before["pid"], signal.SIGSTOP)
     time.sleep(2.0)  # the time for which it stands still: thrice what a child may be silent
