@@ -283,7 +283,7 @@ def test_a_supervisor_that_was_stopped_does_not_blame_its_children(
     process = flight(supervisor={"ping_s": 0.1, "answer_s": 2.5})
     before = process.start(client)
     os.kill(before["pid"], signal.SIGSTOP)
-    time.sleep(2.0)  # the time for which it stands still: thrice what a child may be silent
+    time.sleep(5.0)  # the time for which it stands still: twice what a child may be silent
     os.kill(before["pid"], signal.SIGCONT)
     client.await_ping()
     enter = client.command("supervisor.restart_engine")  # carried out by the supervisor: it goes on
