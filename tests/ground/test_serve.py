@@ -148,7 +148,7 @@ def test_ctrl_c_leaves_the_query_running_and_says_how_to_find_it(
     station: StationProcess, spacecraft: UdpSpacecraft
 ) -> None:
     """Exit status 130, and the query is delivered all the same."""
-    spacecraft.craft.prefill_s = 1.5
+    spacecraft.craft.prefill_s = 4.0
     client = station.start()
     asking = subprocess.Popen(
         [sys.executable, "-m", "ground", "ask", "Wait for it?", "--url", station.ready["api"]],
