@@ -77,6 +77,7 @@ def test_watchdog_starves_without_a_critical_child(
     systemd.await_word("READY=1")
     systemd.await_word("WATCHDOG=1")
     systemd.await_word("WATCHDOG=1")
+    process.await_ready(lambda now: child in now["working"])  # while it loads, its limits are those of loading
     pid = process.kill(f"{child}_pid", number)
     ready = process.await_ready(lambda now: now[f"{child}_pid"] is None)
     assert ready["mode"] == "normal"
@@ -118,6 +119,7 @@ def test_the_boards_own_watchdog_starves_with_a_stopped_child(
     )
     process.start(client)
     await_true("a meal", lambda: b"\0" in eaten(reader))
+    process.await_ready(lambda now: "scrubber" in now["working"])
     process.kill("scrubber_pid", signal.SIGSTOP)
     process.await_ready(lambda now: now["scrubber_pid"] is None)
     eaten(reader)
