@@ -14,7 +14,7 @@ import base64
 import binascii
 import json
 import struct
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
@@ -98,6 +98,25 @@ class Run(Message):
     resume: bool = True
     hold_at: tuple[int, ...] = ()
     arm: tuple[Arm, ...] = ()
+
+    @classmethod
+    def greedy(
+        cls, messages: tuple[ChatMessage, ...], max_tokens: int, *, query_id: str = "0" * 16, seed: int = 0
+    ) -> Self:
+        """A run without choice, haste or pace, for those who ask the model without a telecommand."""
+        return cls(
+            id=query_id,
+            attempt=0,
+            messages=messages,
+            thinking=False,
+            max_tokens=max_tokens,
+            time_budget_s=3600.0,
+            temperature=0.0,
+            top_p=1.0,
+            top_k=0,
+            seed=seed,
+            pace=0.0,
+        )
 
 
 class Go(Message):
@@ -273,18 +292,19 @@ def encode(message: Message) -> bytes:
 
 def parse_request(message: dict[str, Any]) -> Request:
     """The typed request in `message`. Raises `ProtocolError`, saying what was found."""
-    return _parse(_REQUEST, message)
+    return parse(_REQUEST, message)
 
 
 def parse_indication(message: dict[str, Any]) -> Indication:
     """The typed indication in `message`. Raises `ProtocolError`, saying what was found."""
-    return _parse(_INDICATION, message)
+    return parse(_INDICATION, message)
 
 
 _T = TypeVar("_T")
 
 
-def _parse(adapter: TypeAdapter[_T], message: dict[str, Any]) -> _T:
+def parse(adapter: TypeAdapter[_T], message: dict[str, Any]) -> _T:
+    """The typed message in `message`, of any child's protocol. Raises `ProtocolError`, saying what was found."""
     try:
         return adapter.validate_python(message)
     except ValidationError as error:

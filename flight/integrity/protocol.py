@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from flight.inference.errors import ProtocolError
-from flight.inference.protocol import Message, Ping, Pong
+from flight.inference.protocol import Message, Ping, Pong, parse
 from flight.integrity.finding import Finding
 from models.manifest import Manifest
 
@@ -155,21 +154,9 @@ _INDICATION: Final[TypeAdapter[Indication]] = TypeAdapter(Annotated[Indication, 
 
 def parse_request(message: dict[str, Any]) -> Request:
     """The typed request in `message`. Raises `ProtocolError`, saying what was found."""
-    try:
-        return _REQUEST.validate_python(message)
-    except ValidationError as error:
-        raise _refused(error) from error
+    return parse(_REQUEST, message)
 
 
 def parse_indication(message: dict[str, Any]) -> Indication:
     """The typed indication in `message`. Raises `ProtocolError`, saying what was found."""
-    try:
-        return _INDICATION.validate_python(message)
-    except ValidationError as error:
-        raise _refused(error) from error
-
-
-def _refused(error: ValidationError) -> ProtocolError:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "message"
-    return ProtocolError(f"{where}: {first['msg']}")
+    return parse(_INDICATION, message)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from flight.inference.errors import ProtocolError
 from flight.inference.protocol import (
     Arm,
     Cancel,
@@ -21,6 +20,7 @@ from flight.inference.protocol import (
     Run,
     Stop,
     Struck,
+    parse,
 )
 from flight.integrity.protocol import Found
 
@@ -105,21 +105,9 @@ _INDICATION: Final[TypeAdapter[Indication]] = TypeAdapter(Annotated[Indication, 
 
 def parse_request(message: dict[str, Any]) -> Request:
     """The typed request in `message`. Raises `ProtocolError`, saying what was found."""
-    try:
-        return _REQUEST.validate_python(message)
-    except ValidationError as error:
-        raise _refused(error) from error
+    return parse(_REQUEST, message)
 
 
 def parse_indication(message: dict[str, Any]) -> Indication:
     """The typed indication in `message`. Raises `ProtocolError`, saying what was found."""
-    try:
-        return _INDICATION.validate_python(message)
-    except ValidationError as error:
-        raise _refused(error) from error
-
-
-def _refused(error: ValidationError) -> ProtocolError:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "message"
-    return ProtocolError(f"{where}: {first['msg']}")
+    return parse(_INDICATION, message)

@@ -15,19 +15,7 @@ from flight.verifier.replay import Abandoned
 
 _TOKENS: Final = 4
 _ID: Final = "0" * 16
-_RUN: Final = Run(
-    id=_ID,
-    attempt=0,
-    messages=(ChatMessage(role="user", content="ready?"),),
-    thinking=False,
-    max_tokens=_TOKENS,
-    time_budget_s=3600.0,
-    temperature=0.0,
-    top_p=1.0,
-    top_k=0,
-    seed=0,
-    pace=0.0,
-)
+_RUN: Final = Run.greedy((ChatMessage(role="user", content="ready?"),), _TOKENS, query_id=_ID)
 
 
 def self_test(gate: Gate, interrupt: Interrupt = lambda: False) -> bool:

@@ -275,19 +275,7 @@ class _Bench:
 
 
 def _run(question: str, max_tokens: int) -> Run:
-    return Run(
-        id="0" * 16,
-        attempt=0,
-        messages=(ChatMessage(role="user", content=question),),
-        thinking=False,
-        max_tokens=max_tokens,
-        time_budget_s=3600.0,
-        temperature=0.0,
-        top_p=1.0,
-        top_k=0,
-        seed=0,
-        pace=0.0,
-    )
+    return Run.greedy((ChatMessage(role="user", content=question),), max_tokens)
 
 
 def _least(checked: Checked | None) -> float:

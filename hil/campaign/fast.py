@@ -219,19 +219,7 @@ class FastLane:
 
 def _run(question: Question, max_tokens: int, query_id: str) -> Run:
     """The query as core hands it over: greedy, the messages frozen."""
-    return Run(
-        id=query_id,
-        attempt=0,
-        messages=messages_of(question),
-        thinking=False,
-        max_tokens=max_tokens,
-        time_budget_s=3600,
-        temperature=0,
-        top_p=1,
-        top_k=0,
-        seed=1,
-        pace=0,
-    )
+    return Run.greedy(messages_of(question), max_tokens, query_id=query_id, seed=1)
 
 
 def _left(names: tuple[str, ...]) -> str:
