@@ -4,7 +4,8 @@ The margin is in logits: how far some logits must move against the others before
 distance of the largest to the second. Sampled: the draw falls into the chosen token's share of [0, 1); to bring the
 border c of that share onto the draw u, the logits below the border must move by T |logit(c) - logit(u)| against those
 above. Where candidates are sorted (top-k, top-p), neighbours that change places change the choice, too, and so may a
-token that enters or leaves at the top-p cut.
+token that enters or leaves at the top-p cut. Tokens far below the best are not summed up one by one: what they may come
+to have together shifts the borders, so the margin is also how far they must rise before that shift counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from flight.inference.sampling import mixed_seed
 
 _TAIL: Final = 25.0
 """Tokens this many temperatures below the best are left out: together under 3e-6 of the probability at 152k tokens."""
+
+_SHIFT: Final = 0.01
+"""Share of the draw's distance to the nearest border that is kept for the tokens left out."""
 
 _LEAST: Final = 1e-12
 
@@ -61,13 +65,18 @@ def _greedy(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.fl
 def _draw(row: NDArray[np.float32], style: Style, position: int) -> tuple[int, float]:
     """The token that llama.cpp's chain top-k, temperature, top-p, dist would draw, and its margin."""
     temperature = style.temperature
-    ids = np.flatnonzero(row >= row.max() - np.float32(_TAIL * temperature))
+    near = row >= row.max() - np.float32(_TAIL * temperature)
+    ids = np.flatnonzero(near)
     logits = row[ids].astype(np.float64)
+    far = len(row) - len(ids)
+    below = float(row.max(where=~near, initial=-np.inf))
     is_sorted = style.top_k > 0 or style.top_p < 1
     if is_sorted:
         order = np.argsort(-logits, kind="stable")
         ids, logits = ids[order], logits[order]
-    beyond = logits[style.top_k] if 0 < style.top_k < len(logits) else -np.inf
+    beyond = logits[style.top_k] if 0 < style.top_k < len(logits) else below
+    if 0 < style.top_k <= len(logits):
+        far = 0
     if 0 < style.top_k < len(logits):
         ids, logits = ids[: style.top_k], logits[: style.top_k]
     shares = np.exp((logits - logits.max()) / temperature)
@@ -82,10 +91,16 @@ def _draw(row: NDArray[np.float32], style: Style, position: int) -> tuple[int, f
     sums = np.cumsum(shares)
     draw = _uniform(mixed_seed(style.seed, position))
     place = min(int(np.searchsorted(sums, draw)), len(ids) - 1)
+    start, end = sums[place - 1] if place else 0.0, sums[place]
+    shift = 0.0
+    if far:
+        shift = _SHIFT * max(min(draw - start, end - draw), 0.0)
+        odds = math.log(far) + (below - logits.max()) / temperature
+        margins.append(max(temperature * (_log_odds(shift) - odds), 0.0))
     if place:
-        margins.append(temperature * _distance(sums[place - 1], draw))
+        margins.append(temperature * _distance(start, draw - shift))
     if place + 1 < len(ids):
-        margins.append(temperature * _distance(sums[place], draw))
+        margins.append(temperature * _distance(end, draw + shift))
     if is_sorted:
         margins.append((logits[place - 1] if place else np.inf) - logits[place])
         margins.append(logits[place] - (logits[place + 1] if place + 1 < len(ids) else beyond))
@@ -94,8 +109,12 @@ def _draw(row: NDArray[np.float32], style: Style, position: int) -> tuple[int, f
 
 def _distance(border: float, at: float) -> float:
     """Between two probabilities, as log-odds."""
-    border, at = min(max(border, _LEAST), 1 - _LEAST), min(max(at, _LEAST), 1 - _LEAST)
-    return abs(math.log(border / (1 - border)) - math.log(at / (1 - at)))
+    return abs(_log_odds(border) - _log_odds(at))
+
+
+def _log_odds(share: float) -> float:
+    share = min(max(share, _LEAST), 1 - _LEAST)
+    return math.log(share / (1 - share))
 
 
 def _uniform(seed: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flight.inference.decoder import Decoder
@@ -14,7 +14,7 @@ from tests.flight.verifier.rig import Rig
 
 STYLES = st.builds(
     Style,
-    temperature=st.sampled_from([0.0, 0.3, 0.8, 1.0, 2.5]),
+    temperature=st.sampled_from([0.0, 0.01, 0.3, 0.8, 1.0, 2.5]),
     top_p=st.sampled_from([1.0, 0.95, 0.5, 0.05]),
     top_k=st.sampled_from([0, 1, 5, 40]),
     seed=st.integers(0, 2**32 - 1),
@@ -54,6 +54,8 @@ def test_it_chooses_what_llama_cpp_chooses(
 
 @settings(max_examples=150, deadline=None)
 @given(style=STYLES, seed=st.integers(0, 10_000), spread=st.sampled_from([0.5, 3.0, 12.0]), share=st.floats(0, 0.98))
+# One token alone within 25 temperatures of the best: the margin was infinite, and the others could come.
+@example(style=Style(temperature=0.3, top_p=1.0, top_k=0, seed=0), seed=186, spread=12.0, share=0.5)
 def test_no_change_below_the_margin_chooses_otherwise(style: Style, seed: int, spread: float, share: float) -> None:
     """Every logit is moved up or down so that no gap changes by as much as the margin: the choice stays."""
     rows = random_rows(seed, spread)
