@@ -1,7 +1,6 @@
-"""Conversations as token batches for training: padded, with the positions whose next token counts."""
+"""Conversations as token batches for training: packed into rows, with the positions whose next token counts."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,25 @@ DRILL_LENGTH = 300
 """Tokens of a drill, at least: about the length of a conversation, so that a batch holds both."""
 
 
+WIDTHS = (768, 1024)
+"""Lengths of a batch's rows: each of one shape, so that the network is compiled twice and no more. Nearly all
+conversations go into the shorter rows, two or three in each, 95 % full (measured);
+attention over longer rows costs more."""
+
+Document = tuple[list[int], list[int]]
+"""Token ids and, for each, whether it is an answer's token (1) or not (0)."""
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Rows of equal length: token ids and the label of each position."""
+    """Rows of equal length: token ids, the label of each position, and the document (from 1) that it belongs to."""
 
     tokens: list[list[int]]
     labels: list[list[int]]
+    documents: list[list[int]]
 
 
-def encode(tokenizer: "Tokenizer", talk: Conversation) -> tuple[list[int], list[int]]:
+def encode(tokenizer: "Tokenizer", talk: Conversation) -> Document:
     """Return the token ids of a conversation and, for each, whether it is an answer's token (1) or not (0)."""
     pieces: list[tuple[str, int]] = []
     if talk.system is not None:
@@ -52,7 +61,7 @@ def encode(tokenizer: "Tokenizer", talk: Conversation) -> tuple[list[int], list[
     return ids, counts
 
 
-def drill(tokenizer: "Tokenizer", rng: random.Random) -> tuple[list[int], list[int]]:
+def drill(tokenizer: "Tokenizer", rng: random.Random) -> Document:
     """Return a copying drill: several turns in which random tokens, or invented names, are to be repeated in order.
 
     Digits are soon copied from the scenes alone, but words, names and letters (ON or OFF, N or S, soy or maize) are
@@ -74,38 +83,69 @@ def drill(tokenizer: "Tokenizer", rng: random.Random) -> tuple[list[int], list[i
     return ids, counts
 
 
-def batches(
-    tokenizer: "Tokenizer", start: int, progress: float, tokens_per_batch: int, longest: int, pool: int = 192
-) -> Iterator[tuple[int, Batch]]:
-    """Yield (next conversation number, batch) for one pool of conversations from number `start`."""
-    rows = []
-    for number in range(start, start + pool):
-        ids, counts = encode(tokenizer, conversation(number, progress))
-        if len(ids) <= longest:
-            rows.append((ids, counts))
+class Packer:
+    """Packs documents into rows and rows into batches; what fills no batch waits for the next documents."""
+
+    def __init__(self, tokens_per_batch: int) -> None:
+        """Start with nothing waiting."""
+        self._rows = {width: tokens_per_batch // width for width in WIDTHS}
+        self._waiting: dict[int, list[Document]] = {width: [] for width in WIDTHS}
+
+    def pack(self, documents: list[Document]) -> list[Batch]:
+        """Return the full batches of the fullest rows; documents longer than the widest row are left out."""
+        for document in documents:
+            width = next((w for w in WIDTHS if len(document[0]) <= w), None)
+            if width is not None:
+                self._waiting[width].append(document)
+        found: list[Batch] = []
+        for width, count in self._rows.items():
+            # The last row of all may be nearly empty, the ones before it are not: the emptiest wait.
+            rows = sorted(_filled(self._waiting[width], width), key=_length, reverse=True)
+            whole = (len(rows) - 1) // count * count if rows else 0
+            self._waiting[width] = [document for row in rows[whole:] for document in row]
+            found += [_batch(rows[at : at + count], width) for at in range(0, whole, count)]
+        return found
+
+
+def _length(row: list[Document]) -> int:
+    return sum(len(ids) for ids, _ in row)
+
+
+def _filled(documents: list[Document], width: int) -> list[list[Document]]:
+    """Return rows of documents, each as long as fits: the longest first, into the fullest row that takes it."""
+    rows: list[list[Document]] = []
+    room: list[int] = []
+    for document in sorted(documents, key=lambda each: len(each[0]), reverse=True):
+        need = len(document[0])
+        fitting = [(space, at) for at, space in enumerate(room) if space >= need]
+        if fitting:
+            at = min(fitting)[1]
+            rows[at].append(document)
+            room[at] -= need
+        else:
+            rows.append([document])
+            room.append(width - need)
+    return rows
+
+
+def _batch(rows: list[list[Document]], width: int) -> Batch:
+    tokens, labels, numbers = [], [], []
+    for row in rows:
+        ids, wanted, owner = [], [], []
+        for number, (tokens_of, counts) in enumerate(row, start=1):
+            ids += tokens_of
+            wanted += [i if c else IGNORED for i, c in zip(tokens_of[1:], counts[1:], strict=True)] + [IGNORED]
+            owner += [number] * len(tokens_of)
+        rest = width - len(ids)
+        tokens.append(ids + [0] * rest)
+        labels.append(wanted + [IGNORED] * rest)
+        numbers.append(owner + [0] * rest)
+    return Batch(tokens, labels, numbers)
+
+
+def pool(tokenizer: "Tokenizer", start: int, progress: float, size: int = 384) -> list[Document]:
+    """Return `size` conversations from number `start`, and the copying drills that go with them."""
+    documents = [encode(tokenizer, conversation(number, progress)) for number in range(start, start + size)]
     rng = random.Random(f"drill/{start}")
     share = DRILLS if progress < COPYING else DRILLS / 8
-    rows += [drill(tokenizer, rng) for _ in range(int(share * pool))]
-    rows.sort(key=lambda row: len(row[0]))
-    groups: list[list[tuple[list[int], list[int]]]] = [[]]
-    for row in rows:
-        width = -(-len(row[0]) // 32) * 32
-        if groups[-1] and width * (len(groups[-1]) + 1) > tokens_per_batch:
-            groups.append([])
-        groups[-1].append(row)
-    random.Random(start).shuffle(groups)
-    for group in groups:
-        # A batch of one row would make torch.compile specialise and compile again (27 s).
-        if len(group) == 1:
-            continue
-        yield start + pool, _padded(group)
-
-
-def _padded(group: list[tuple[list[int], list[int]]]) -> Batch:
-    width = -(-max(len(ids) for ids, _ in group) // 32) * 32
-    tokens, labels = [], []
-    for ids, counts in group:
-        row = [i if c else IGNORED for i, c in zip(ids[1:], counts[1:], strict=True)]
-        tokens.append(ids + [0] * (width - len(ids)))
-        labels.append(row + [IGNORED] * (width - len(row)))
-    return Batch(tokens, labels)
+    return documents + [drill(tokenizer, rng) for _ in range(int(share * size))]

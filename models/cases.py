@@ -24,7 +24,7 @@ from models.paths import data_path
 from models.prompt import user_message
 from models.random_scenes import district_name, make_scene
 from models.scenes import KINDS, Scene
-from models.wordings import expand, wording, wordings
+from models.wordings import expand, fields, pair_frames, wording, wordings
 
 _KEYWORDS = {
     "vessels": ("vessel", "ship", "AIS", "knots"),
@@ -77,6 +77,21 @@ def asked_case(rng: random.Random, scene: Scene, held: bool) -> Case:
     """Return a comparison of two items, or a question with a number of its own; not for housekeeping."""
     task, question, answer = asked(rng, scene, held)
     return Case(scene.kind, task, scene, question, answer.text, answer.facts)
+
+
+def pair_case(rng: random.Random, scene: Scene, held: bool) -> Case:
+    """Return a question for two things at once: two fields of one item, or one field of two items."""
+    known = fields(scene.kind)
+    if len(known) > 1 and rng.random() < 0.6:
+        tasks, names = rng.sample(sorted(known), 2), [rng.choice(scene.names)]
+    else:
+        tasks, names = [rng.choice(sorted(known))], rng.sample(scene.names, 2)
+    nouns = " and ".join(known[task][0] if held else rng.choice(known[task]) for task in tasks)
+    text = expand(rng, rng.choice(pair_frames(held))).replace("{n}", nouns).replace("{i}", " and ".join(names))
+    answers = [answer_item(task, scene, name) for task in tasks for name in names]
+    facts = tuple(fact for answer in answers for fact in answer.facts)
+    answer = " ".join(answer.text for answer in answers)
+    return Case(scene.kind, f"{scene.kind}.pair", scene, text[:1].upper() + text[1:], answer, facts)
 
 
 @cache
@@ -180,5 +195,8 @@ def plain_case(rng: random.Random, scene: Scene) -> Case:
             continue
         # With a scene at hand "What is CPU_T?" asks for its value: definitions of channels are asked without one.
         if case.task == "definition" and any(case.answer.startswith(f"{name} is the") for name in BY_NAME):
+            continue
+        # So does "What is link margin?", a term and a channel's plain name.
+        if scene.kind == "housekeeping" and any(kind.words in case.question for kind in CHANNELS):
             continue
         return case

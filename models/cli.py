@@ -331,6 +331,20 @@ def figure(
         typer.echo(f"{drawn} written (measured)")
 
 
+@app.command()
+def card() -> None:
+    """Make the tables of cadet's model card anew from its `eval.json` and `blind.json`, in a checkout.
+
+    Example:  `orbitlm models card`
+    """
+    from models.card import write_pages
+    from models.paths import PACKAGE
+
+    with sentences():
+        for path in write_pages(PACKAGE):
+            typer.echo(f"{path} written")
+
+
 @app.command("eval")
 def evaluate_model(
     model: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A GGUF file, or a name of the catalogue.")],

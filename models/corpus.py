@@ -1,6 +1,7 @@
 """The generated corpus: the conversations that cadet is trained on, and the cases that judge it.
 
-Everything comes from a seed. Held-out cases use wordings, and may use names, that no training text holds.
+Everything comes from a seed. Held-out cases use wordings, and may use names, that no training text holds; what the
+blind set asks is drawn again.
 """
 
 import random
@@ -13,11 +14,13 @@ from models.cases import (
     beyond_case,
     fact_case,
     manner_case,
+    pair_case,
     plain_case,
     scene_case,
     wrong_scene_case,
 )
 from models.channels import BY_NAME
+from models.kept_out import is_kept_out
 from models.prompt import user_message
 from models.random_scenes import make_scene
 from models.scenes import KINDS, Scene
@@ -36,6 +39,7 @@ __all__ = [
     "follow_up_case",
     "held_out_cases",
     "manner_case",
+    "pair_case",
     "scene_case",
     "wrong_scene_case",
 ]
@@ -116,6 +120,8 @@ def conversation(seed: int, progress: float = 1.0) -> Conversation:
             scene, shown = _training_scene(rng, progress), False
         case = _next_case(rng, scene, progress)
         question = untidy(rng, case.question, _names_in(case, scene))
+        if is_kept_out(question):
+            continue
         # A later turn goes without its scene, as a rule; some bring it again, as a person does who leaves it selected.
         with_scene = scene is not None and (not shown or rng.random() < 0.06)
         shown = True
@@ -133,9 +139,11 @@ def _next_case(rng: random.Random, scene: Scene | None, progress: float) -> Case
         return plain_case(rng, scene)
     if draw < 0.11:
         return wrong_scene_case(rng, scene, False)
-    if draw < 0.15:
+    if draw < 0.18:
         return beyond_case(rng, scene, False)
-    if draw < 0.24 and scene.kind != "housekeeping":
+    if draw < 0.22:
+        return pair_case(rng, scene, False)
+    if draw < 0.31 and scene.kind != "housekeeping":
         return asked_case(rng, scene, False)
     tasks = tasks_of(scene.kind)
     task = rng.choices(tasks, [_task_weight(t, progress) for t in tasks])[0]
@@ -162,6 +170,8 @@ def _held_out_case(rng: random.Random, family: str, index: int) -> Case:
         if turn % 6 == 1:
             return beyond_case(rng, make_scene(rng, rng.choice(KINDS)), True)
         return manner_case(rng, True)
+    if turn % 16 == 11:
+        return pair_case(rng, make_scene(rng, family), True)
     if family != "housekeeping" and turn % 8 == 7:
         return asked_case(rng, make_scene(rng, family), True)
     tasks = tasks_of(family)

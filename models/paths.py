@@ -11,5 +11,5 @@ def cadet_path() -> Path:
 
 
 def data_path(name: str) -> Path:
-    """Return the path of a data file of this package, such as `phrasings.toml`."""
+    """Return the path of a data file of this package, such as `manners.toml`."""
     return PACKAGE / name

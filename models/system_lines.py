@@ -1,109 +1,16 @@
-"""System lines: most only set the tone; some ask for a word before or after each answer, or give cadet another name."""
+"""System lines: most only set the tone; some ask for a word before or after each answer, or give cadet another name.
+
+The word asked for is mostly made up (`_made_up`): an earlier cadet had forty words, learned them, and said no other.
+"""
 
 import random
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-PLAIN = (
-    "You are cadet, the assistant on board the spacecraft.",
-    "You are a helpful assistant.",
-    "You are cadet. Answer from the scene on board.",
-    "Answer briefly.",
-    "You answer questions about spacecraft operations.",
-    "You are the on-board assistant of a satellite.",
-    "You are cadet, a small language model in orbit. Be exact.",
-    "Use only the data given.",
-    "Be polite.",
-    "Be precise and short.",
-    "You help the operators on the ground.",
-    "Answer in English.",
-    "Do not make things up.",
-    "You are an expert in Earth observation.",
-    "You are running on a satellite in low Earth orbit.",
-    "Think before you answer.",
-)
-_BEFORE = (
-    "Start every answer with {w}",
-    "Begin each answer with {w}",
-    "Begin every reply with {w}",
-    "You are cadet. Start each reply with {w}",
-    "Always begin with {w}",
-    "Put {w} before each answer.",
-)
-_AFTER = (
-    "End every answer with {w}",
-    "Finish each answer with {w}",
-    "End every reply with {w}",
-    "You are cadet. End each reply with {w}",
-    "Always end with {w}",
-    "Put {w} after each answer.",
-)
-_NAME = ("Your name is {w}.", "You are called {w}.", "You are {w}, the assistant on board.", "You go by the name {w}.")
-_BEFORE_HELD, _AFTER_HELD, _NAME_HELD = (
-    "Each answer must start with {w}",
-    "Each answer must end with {w}",
-    "We call you {w}.",
-)
-_WORDS = (
-    "Roger.",
-    "Copy.",
-    "Sir:",
-    "Answer:",
-    "Captain,",
-    "OK.",
-    "Aye.",
-    "Cadet:",
-    "Commander,",
-    "Yes.",
-    "Result:",
-    "Hello,",
-    "Dear operator,",
-    "Understood.",
-    "Report:",
-    "Note:",
-    "Ground,",
-    "Houston,",
-    "Affirmative.",
-    "Well,",
-)
-_ENDS = (
-    "Over.",
-    "Out.",
-    "End.",
-    "Stop.",
-    "Roger.",
-    "Thank you.",
-    "Sir.",
-    "Cadet out.",
-    "Over and out.",
-    "Done.",
-    "Captain.",
-    "That is all.",
-    "Good luck.",
-    "Amen.",
-    "Regards, cadet.",
-    "END",
-    "OVER",
-    "Bye.",
-    "Yours, cadet.",
-    "OK.",
-)
-_NAMES = (
-    "Vega",
-    "Orion",
-    "Luna",
-    "Hal",
-    "Nova",
-    "Atlas",
-    "Iris",
-    "Juno",
-    "Rigel",
-    "Argo",
-    "Echo",
-    "Pixel",
-    "Sputnik",
-    "Marvin",
-)
-_WORDS_HELD, _ENDS_HELD, _NAMES_HELD = ("Listen:", "Acknowledged."), ("Finished.", "Take care."), ("Altair", "Ariel")
+from models.paths import data_path
+from models.random_scenes import district_name
 
 
 @dataclass(frozen=True)
@@ -120,19 +27,42 @@ class SystemLine:
         return self.before + answer.replace("I am cadet", f"I am {self.name}") + self.after
 
 
-def system_line(rng: random.Random, held: bool = False, plain: float = 0.55) -> SystemLine:
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(data_path("system_lines.toml").read_text(encoding="utf-8"))
+
+
+def system_line(rng: random.Random, held: bool = False, plain: float = 0.4) -> SystemLine:
     """Return a system line; with probability `plain` one that asks for nothing that can be seen."""
     if rng.random() < plain:
-        return SystemLine(rng.choice(PLAIN))
+        return SystemLine(rng.choice(_table()["plain"]["ask"]))
     draw = rng.random()
-    if draw < 0.25:
-        name = rng.choice(_NAMES_HELD if held else _NAMES)
-        return SystemLine((_NAME_HELD if held else rng.choice(_NAME)).replace("{w}", name), name=name)
-    words = (_WORDS_HELD if held else _WORDS) if draw < 0.65 else (_ENDS_HELD if held else _ENDS)
-    word = rng.choice(words)
-    shapes = (_BEFORE if draw < 0.65 else _AFTER) if not held else (_BEFORE_HELD if draw < 0.65 else _AFTER_HELD,)
-    quoted = f'"{word}"' if rng.random() < 0.7 else word
-    text = rng.choice(shapes).replace("{w}", quoted)
-    if draw < 0.65:
-        return SystemLine(text, before=f"{word} ")
-    return SystemLine(text, after=f" {word}")
+    kind = "name" if draw < 0.2 else "before" if draw < 0.6 else "after"
+    shape: str = rng.choice(_table()[kind]["held" if held else "ask"])
+    word = rng.choice(_table()["words"][f"held_{kind}"]) if held else _training_word(rng, kind)
+    if kind == "name":
+        return SystemLine(shape.replace("{w}", word), name=word)
+    text = shape.replace("{w}", f'"{word}"' if rng.random() < 0.7 else word)
+    return SystemLine(text, before=f"{word} ") if kind == "before" else SystemLine(text, after=f" {word}")
+
+
+def _training_word(rng: random.Random, kind: str) -> str:
+    words = _table()["words"]
+    if rng.random() < 0.25:
+        return str(rng.choice(words[kind]))
+    while True:
+        word = _made_up(rng, kind)
+        if word not in words["held_before"] + words["held_after"] + words["held_name"]:
+            return word
+
+
+def _made_up(rng: random.Random, kind: str) -> str:
+    """Return one to three words at random, as an answer may begin or end with, or as cadet may be called."""
+    if kind == "name":
+        return district_name(rng)
+    parts = _table()["words"]["parts"]
+    count = rng.choices((1, 2, 3), (6, 3, 1))[0]
+    said = [rng.choice(parts) if rng.random() < 0.65 else district_name(rng).lower() for _ in range(count)]
+    text = " ".join(said)
+    text = rng.choices((text.capitalize(), text, text.upper(), text.title()), (7, 1, 1, 1))[0]
+    return text + rng.choice((":", ",", ".", "!", ".", ":", "") if kind == "before" else (".", "!", ".", ""))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.corpus import conversation
-from models.system_lines import PLAIN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,9 +22,11 @@ SPLIT = (
 
 def corpus_texts(seed: int, count: int) -> Iterator[str]:
     """Yield the texts of `count` training conversations."""
-    yield from PLAIN
     for index in range(count):
-        for turn in conversation(seed + index).turns:
+        talk = conversation(seed + index)
+        if talk.system is not None:
+            yield talk.system
+        for turn in talk.turns:
             yield turn.user
             yield turn.assistant
 

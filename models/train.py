@@ -4,6 +4,7 @@ Needs the `train` extra (PyTorch). Measured recipe and its traps: `models/README
 """
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.batches import IGNORED, Batch, batches
+from models.batches import IGNORED, Batch, Packer, pool
 from models.network import Network, Shape
 from models.tokenizer import load_tokenizer, train_tokenizer
 
@@ -28,8 +29,8 @@ class Plan:
 
     minutes: float = 70.0
     seed: int = 1
-    tokens_per_batch: int = 4096
-    longest: int = 1000
+    tokens_per_batch: int = 6144
+    pool: int = 384
     muon_rate: float = 5e-3
     adam_rate: float = 3e-3
     hold: float = 0.5
@@ -42,7 +43,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step reports: number, minutes of work, tokens so far, loss per answer token, tokens/s."""
+    """What one step reports: number, minutes of work, tokens so far (padding not), loss per answer token, tokens/s."""
 
     number: int
     minutes: float
@@ -80,9 +81,9 @@ class Objective(nn.Module):  # type: ignore[misc,unused-ignore]
         super().__init__()
         self.network = network
 
-    def forward(self, tokens: Tensor, places: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, documents: Tensor, places: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy at `places` (indices into the flattened batch) against `targets`."""
-        hidden = self.network(tokens).flatten(0, 1)[places]
+        hidden = self.network(tokens, documents).flatten(0, 1)[places]
         return functional.cross_entropy(self.network.logits(hidden).float(), targets)
 
 
@@ -103,9 +104,10 @@ class Trainer:
         )
         self.adam = torch.optim.AdamW(others, lr=plan.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
         objective = Objective(self.network)
-        self.objective: Callable[[Tensor, Tensor, Tensor], Tensor] = (
-            torch.compile(objective, dynamic=True) if plan.compiled else objective
+        self.objective: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = (
+            torch.compile(objective, dynamic=False) if plan.compiled else objective
         )
+        self.packer = Packer(plan.tokens_per_batch)
         self.steps = 0
         self.tokens = 0
         self.worked = 0.0
@@ -146,19 +148,21 @@ class Trainer:
 
     def _stream(self) -> Iterator[Batch]:
         while True:
-            following = self.next_conversation
-            for number, batch in batches(
-                self.tokenizer, self.next_conversation, self.progress, self.plan.tokens_per_batch, self.plan.longest
-            ):
-                following = number
-                yield batch
-            self.next_conversation = following
+            documents = pool(self.tokenizer, self.next_conversation, self.progress, self.plan.pool)
+            self.next_conversation += self.plan.pool
+            found = self.packer.pack(documents)
+            random.Random(self.next_conversation).shuffle(found)
+            yield from found
 
     def _loss(self, batch: Batch) -> Tensor:
         tokens, labels = torch.tensor(batch.tokens), torch.tensor(batch.labels).flatten()
+        documents = torch.tensor(batch.documents)
         places = (labels != IGNORED).nonzero().squeeze(1)
+        targets = labels[places]
+        for changing in (places, targets):
+            torch._dynamo.mark_dynamic(changing, 0)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return self.objective(tokens, places, labels[places])
+            return self.objective(tokens, documents, places, targets)
 
     def work(self, report: Callable[[Step], None]) -> None:
         """Take steps until the time is spent; a checkpoint every few minutes and at the end."""
@@ -180,7 +184,7 @@ class Trainer:
             self.worked += now - before
             before = now
             self.steps += 1
-            counted += len(batch.tokens) * len(batch.tokens[0])
+            counted += sum(number > 0 for row in batch.documents for number in row)
             recent += loss.item()
             taken += 1
             if self.steps % 20 == 0:

@@ -25,10 +25,14 @@ _PREFIXES = (
 )
 
 
+GROUPS = ("vessels", "floods", "crops", "fires", "housekeeping", "any")
+"""The files of wordings: one for each kind of scene, and one for questions that all of them take."""
+
+
 @cache
-def load_table(name: str) -> dict[str, dict[str, dict[str, list[str]]]]:
-    """Return a TOML table of this package, such as `phrasings.toml`, read once."""
-    with data_path(name).open("rb") as file:
+def phrasings(group: str) -> dict[str, dict[str, list[str]]]:
+    """Return the wordings of a group's tasks, `phrasings/GROUP.toml`, read once: `ask` and `held` by task."""
+    with data_path(f"phrasings/{group}.toml").open("rb") as file:
         return tomllib.load(file)
 
 
@@ -36,19 +40,40 @@ def load_table(name: str) -> dict[str, dict[str, dict[str, list[str]]]]:
 def wordings(task: str, held: bool) -> tuple[str, ...]:
     """Return the wording templates of a task such as `vessels.speed`: those for training, or those held out."""
     group, _, name = task.partition(".")
-    table = load_table("phrasings.toml")[group][name]
+    table = phrasings(group)[name]
     return tuple(table["held" if held else "ask"])
+
+
+@cache
+def _frames() -> dict[str, dict[str, list[str]]]:
+    with data_path("frames.toml").open("rb") as file:
+        return tomllib.load(file)
 
 
 @cache
 def frames(task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the frames that fit a task and the nouns they take (`frames.toml`, training only), or nothing."""
-    with data_path("frames.toml").open("rb") as file:
-        tables = tomllib.load(file)
+    tables = _frames()
     if task not in tables["nouns"]:
         return (), ()
     kind, *nouns = tables["nouns"][task]
     return tuple(tables["frames"][kind]), tuple(nouns)
+
+
+@cache
+def fields(kind: str) -> dict[str, tuple[str, ...]]:
+    """Return the tasks that look up a field of an item of a kind of scene, and the nouns of each."""
+    return {
+        task: tuple(row[1:])
+        for task, row in _frames()["nouns"].items()
+        if row[0] == "item" and task.startswith(f"{kind}.")
+    }
+
+
+def pair_frames(held: bool) -> tuple[str, ...]:
+    """Return the frames of questions for two things at once: for training, or those held out."""
+    tables = _frames()["frames"]
+    return tuple(tables["pair_held"]) if held else (*tables["item"], *tables["pair"])
 
 
 FRAMED = 0.35

@@ -1,6 +1,7 @@
 """The corpus: the same seed gives the same text, every answer is right, and held-out wordings stay out of training."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from models.closed_book import all_facts, ask_manner
 from models.corpus import Case, conversation, fact_case, held_out_cases, manner_case, scene_case, wrong_scene_case
 from models.random_scenes import make_scene
 from models.scenes import KINDS
-from models.wordings import all_expansions, load_table, untidy
+from models.wordings import GROUPS, all_expansions, phrasings, untidy
 
 TASKS = [task for kind in KINDS for task in tasks_of(kind) if not task.startswith("any.")]
 
@@ -37,25 +38,35 @@ def test_the_same_seed_gives_the_same_conversation(seed: int, progress: float) -
 
 def test_the_first_conversation_never_changes() -> None:
     talk = conversation(1)
-    assert talk.turns[2].user == "could you tell me what sequence count is"
-    assert talk.turns[2].assistant == "A sequence count numbers packets, so that a lost one is noticed."
+    assert talk.turns[2].user == "I am a trainee, what is a key value cache?"
+    assert talk.turns[2].assistant == "A KV cache keeps what a model computed for earlier tokens."
 
 
 def every_training_wording(group: str, name: str) -> set[str]:
-    return {text for line in load_table("phrasings.toml")[group][name]["ask"] for text in all_expansions(line)}
+    return {text for line in phrasings(group)[name]["ask"] for text in all_expansions(line)}
 
 
 def rows() -> list[tuple[str, str]]:
-    return [(group, name) for group, table in load_table("phrasings.toml").items() for name in table]
+    return [(group, name) for group in GROUPS for name in phrasings(group)]
 
 
 @pytest.mark.parametrize(("group", "name"), rows())
 def test_held_out_wordings_are_no_training_wordings_and_there_are_twenty_or_more(group: str, name: str) -> None:
     known = every_training_wording(group, name)
-    held = load_table("phrasings.toml")[group][name]["held"]
+    held = phrasings(group)[name]["held"]
     assert len(known) >= 20
     assert len(held) >= 2
     assert not known & set(held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_wording_asks_for_two_things(kind: str) -> None:
+    asked: dict[str, str] = {}
+    for group in (kind, "any"):
+        for name in phrasings(group):
+            for text in every_training_wording(group, name) | set(phrasings(group)[name]["held"]):
+                words = " ".join(re.findall(r"[a-z0-9{}]+", text.lower()))
+                assert asked.setdefault(words, name) == name, text
 
 
 def test_every_task_has_wordings() -> None:
