@@ -139,6 +139,20 @@ def report(folder: Folder) -> None:
 
 
 @app.command()
+def digest(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders that hold a summary.json.")],
+) -> None:
+    """Print one table of many campaigns, in Markdown.
+
+    Example:  `orbitlm hil campaign digest docs/results/campaigns/*`
+    """
+    from hil.campaign.digest import digest as table_of
+
+    with sentences():
+        typer.echo(table_of(folders), nl=False)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A")], second: Annotated[Path, typer.Argument(metavar="B")]
 ) -> None:

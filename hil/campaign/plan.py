@@ -2,6 +2,8 @@
 
 name = "weights-by-field"
 description = "One sentence."
+short = "what is hit"               # for a row of a table
+goal = "≥ 37,000; 0 silent"         # what the project wants it to show, for the same row
 lane = "fast"                       # fast, flight, guard
 model = "cadet"                     # or a GGUF file, relative to the plan
 seed = 20261120
@@ -95,6 +97,8 @@ class Plan(_Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     description: str = ""
+    short: str = ""
+    goal: str = ""
     lane: Literal["fast", "flight", "guard"] = "fast"
     model: str = CADET
     seed: int = Field(default=1, ge=0)
@@ -117,6 +121,11 @@ class Plan(_Part):
     def total(self) -> int:
         """Injections of the whole plan; each is run in every arm."""
         return sum(stratum.count for stratum in self.strata)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the strata hit, each named once."""
+        return tuple(dict.fromkeys(stratum.target for stratum in self.strata))
 
     @property
     def model_path(self) -> Path:

@@ -1,0 +1,69 @@
+"""One table of many campaigns, from their `summary.json`: the README's, which nobody writes by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from hil.campaign.outcome import Outcome
+from hil.campaign.plan import load_plan
+
+_HEADS: Final = (
+    "campaign", "injections", "silent, protected (95 % bound)", "UNVERIFIED or refused", "lost", "silent, bare [95 %]",
+    "asked for",
+)  # fmt: skip
+_PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
+
+
+def digest(folders: list[Path]) -> str:
+    """The table, in Markdown, a row for each campaign in the order of the plan `all`."""
+    summaries = [json.loads((folder / "summary.json").read_text(encoding="utf-8")) for folder in folders]
+    rows = [_HEADS, *(_cells(values) for values in sorted(summaries, key=lambda values: _rank(values["plan"])))]
+    lines = [f"| {' | '.join(cells)} |\n" for cells in rows]
+    return "".join((lines[0], f"|{'---|' * len(_HEADS)}\n", *lines[1:]))
+
+
+def filled(page: str, folder: Path) -> str:
+    """A page with the table below its mark `<!-- campaigns -->` made anew from the campaigns in `folder`."""
+    table = digest([path.parent for path in folder.glob("*/summary.json")])
+    return _PLACE.sub(lambda _: f"<!-- campaigns -->\n\n{table}", page)
+
+
+ORDER: Final = (
+    "weights-by-field", "weights-by-rate", "kv", "compute", "process", "clean", "hang-crash", "storage", "link",
+    "cross-check", "cross-check-flight", "weights-0.6b",
+)  # fmt: skip
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+
+def _cells(values: dict[str, Any]) -> tuple[str, ...]:
+    plan = load_plan(values["plan"])
+    protected, bare = values["arms"]["protected"]["outcomes"], values["arms"].get("bare", {}).get("outcomes")
+    silent = protected[Outcome.SILENT]
+    said = f"{silent['hits']:,} (≤ {_share(silent['high'])})"
+    alarms = protected[Outcome.FALSE_ALARM]
+    if set(plan.targets) == {"none"}:
+        said += f"; false alarms {alarms['hits']:,} (≤ {_share(alarms['high'])})"
+    return (
+        f"`{values['plan']}`: {plan.short}",
+        f"{values['injections']:,}",
+        said,
+        f"{protected[Outcome.REFUSED]['hits']:,}",
+        f"{protected[Outcome.UNRECOVERABLE]['hits']:,}",
+        _interval(bare[Outcome.SILENT]) if bare else "–",
+        plan.goal or "–",
+    )
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    low, high = (f"{100 * cell[end]:.2g}" for end in ("low", "high"))
+    return f"{cell['hits']:,} = {_share(cell['rate'])} [{low}, {high}]"
+
+
+def _share(rate: float) -> str:
+    return f"{100 * rate:.2g} %"
