@@ -62,6 +62,7 @@ class FastLane:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._threads = int(setup.options.get("threads", 1))
+        self._cut = int(setup.options.get("max_tokens", 0))
         silence = float(setup.options.get("silence_s", _SILENCE_S))
         self._watch = Watch(silence_s=silence, whole_s=setup.deadline_s)
         self._stack = contextlib.ExitStack()
@@ -100,7 +101,9 @@ class FastLane:
     def golden(self, question: Question) -> Golden:
         """Twice by each kind of engine, and once more by the exact re-run of every verifier: all bit-identical."""
         engines = {self._crews[arm.name].engine_settings: arm for arm in self._setup.arms}.values()
-        goldens = [self._answer(question, arm, limit) for arm in engines for limit in (_GOLDEN_TOKENS, None)]
+        goldens = [
+            self._answer(question, arm, limit) for arm in engines for limit in (self._cut or _GOLDEN_TOKENS, None)
+        ]
         for other in goldens[1:]:
             if other != goldens[0]:
                 raise CampaignError(
@@ -124,7 +127,7 @@ class FastLane:
             prompt_sha256=golden.prompt_sha256,
             answer_sha256=golden.answer_sha256,
             thinking_sha256=no_thinking,
-            stop="eos",
+            stop="eos" if golden.stop == "eos" else "length",
             suspect=True,
         )
         word = verify(self._crews[arm.name].child(VERIFIER), check, Shot.none(), _GOLDEN_WATCH)
@@ -141,7 +144,7 @@ class FastLane:
         if arm.assurance == "none" and self._shared is not None and self._shared.serves(trial, arm, crew):
             return self._shared.evidence
         shot = Shot(trial.fault, Victim.of_guard(trial.subject or self._subject, self._image.guard), crew.pids)
-        run = _run(trial.question, len(trial.golden.tokens) + self._setup.margin, f"{trial.index + 1:016x}")
+        run = _run(trial.question, self._limit(trial.golden), f"{trial.index + 1:016x}")
         began = monotonic()
         session = Session(arm, crew, shot, self._watch, run)
         evidence = session.run()
@@ -199,13 +202,12 @@ class FastLane:
         tokens = limit or self._limits[question.id]
         said = ask(crew.child(ENGINE), _run(question, tokens, _GOLDEN_ID), Shot.none(), _GOLDEN_WATCH)
         end = said.end
-        if not isinstance(end, Done) or not said.whole or (end.stop != "eos" and limit is None):
+        if not isinstance(end, Done) or not said.whole or (end.stop != "eos" and limit is None and not self._cut):
             raise CampaignError(
                 f"The undamaged model does not answer question {question.id} to its end: {end or said.lost}."
             )
-        self._limits[question.id] = end.tokens + self._setup.margin
         text = said.text.decode("utf-8", "replace")
-        return Golden(
+        golden = Golden(
             question=question.id,
             tokens=end.token_ids,
             prompt_tokens=end.prompt_tokens,
@@ -215,6 +217,12 @@ class FastLane:
             stop=end.stop,
             right=question.right(text),
         )
+        self._limits[question.id] = self._limit(golden)
+        return golden
+
+    def _limit(self, golden: Golden) -> int:
+        """Tokens after which a run is cut: an answer that ends by itself may run over by the margin."""
+        return len(golden.tokens) + (self._setup.margin if golden.stop == "eos" else 0)
 
 
 def _run(question: Question, max_tokens: int, query_id: str) -> Run:

@@ -201,3 +201,11 @@ def test_a_lost_process_is_replaced_and_the_answer_is_right(stratum: str, expect
         (row,) = one.rows(0)
     assert (row.outcome, row.same, row.verdict) == (expected, True, "verified"), row
     assert re.search("crash|hang", row.detected_by)
+
+
+def test_a_model_that_does_not_end_is_cut_and_its_cut_answers_are_verified() -> None:
+    text = f'{ONCE}[options]\nmax_tokens = 5\n[[strata]]\nname = "s"\ncount = 1\ntarget = "none"\n'
+    with Bench(parse_plan(text, "once", "")) as one:
+        (row,) = one.rows(0)
+        assert {(len(golden.tokens), golden.stop) for golden in one.goldens().values()} == {(5, "length")}
+    assert (row.outcome, row.same, row.verdict) == (Outcome.CLEAN, True, "verified"), row
