@@ -26,7 +26,7 @@ def test_a_table_on_the_page_is_that_of_its_result(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_of_the_model_card_are_those_of_its_results(name: str) -> None:
     page = data_path(name).read_text(encoding="utf-8")
-    assert page.count("<!-- ") >= 3
+    assert "<!-- families -->" in page
     assert filled(page, cadet_tables()) == page
 
 
