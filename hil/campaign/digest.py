@@ -32,7 +32,8 @@ def filled(page: str, folder: Path) -> str:
 
 
 ORDER: Final = (
-    "weights-by-field", "weights-by-rate", "kv", "compute", "process", "clean", "hang-crash", "storage", "link",
+    "weights-by-field", "weights-by-rate", "kv", "compute", "process", "clean", "clean-hog", "hang-crash", "storage",
+    "link",
     "cross-check", "cross-check-flight", "weights-0.6b", "clean-0.6b",
 )  # fmt: skip
 

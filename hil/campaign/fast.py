@@ -24,6 +24,7 @@ from flight.verifier.protocol import Check
 from hil.campaign.asking import Watch, ask, verify
 from hil.campaign.child import Nursery
 from hil.campaign.crew import ENGINE, VERIFIER, Crew, label
+from hil.campaign.hog import hogs
 from hil.campaign.image import BenchImage
 from hil.campaign.lane import Arm, Setup, Trial
 from hil.campaign.outcome import Evidence
@@ -75,6 +76,7 @@ class FastLane:
         try:
             self._image = BenchImage(setup.model, setup.folder)
             self._stack.callback(self._image.close)
+            self._stack.enter_context(hogs(int(setup.options.get("hogs", 0))))
             nursery = Nursery(setup.folder)
             self._stack.callback(nursery.close)
             name = label(setup.model)
