@@ -110,7 +110,7 @@ def _training_scene(rng: random.Random, progress: float) -> Scene:
 def conversation(seed: int, progress: float = 1.0) -> Conversation:
     """Return a training conversation; `progress` (0 to 1) moves from copying and short scenes to the full mix."""
     rng = random.Random(f"train/{seed}")
-    system = system_line(rng) if rng.random() < 0.3 else SystemLine("")
+    system = system_line(rng) if rng.random() < 0.35 else SystemLine("")
     scene = _training_scene(rng, progress) if rng.random() < 0.78 else None
     turns: list[Turn] = []
     budget = rng.randint(300, 900)

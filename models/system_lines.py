@@ -32,7 +32,7 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(data_path("system_lines.toml").read_text(encoding="utf-8"))
 
 
-def system_line(rng: random.Random, held: bool = False, plain: float = 0.4) -> SystemLine:
+def system_line(rng: random.Random, held: bool = False, plain: float = 0.3) -> SystemLine:
     """Return a system line; with probability `plain` one that asks for nothing that can be seen."""
     if rng.random() < plain:
         return SystemLine(rng.choice(_table()["plain"]["ask"]))
