@@ -17,6 +17,7 @@ from hil.campaign.plan import Plan
 from hil.campaign.question import Golden, Question
 from hil.campaign.row import Row, make_row
 from hil.errors import CampaignError
+from models.errors import ModelFileError
 
 PREFIX: Final = "orbitlm-campaign-"
 
@@ -46,6 +47,9 @@ class Bench:
             self._surroundings = Surroundings(plan.model_path)
             setup = Setup(plan.model_path, folder, self._arms, plan.margin, plan.deadline_s, plan.options)
             self._lane = self._stack.enter_context(open_lane(plan.lane, setup))
+        except ModelFileError as error:
+            self._stack.close()
+            raise CampaignError(str(error)) from error
         except BaseException:
             self._stack.close()
             raise

@@ -48,8 +48,12 @@ def equip(campaign: Campaign) -> None:
 
 
 def rows_here(index: int) -> list[Row]:
-    """On a worker: the rows of one injection."""
-    return _opened().rows(index)
+    """On a worker: the rows of one injection. A bench that failed is closed: a fault may still be in its image."""
+    try:
+        return _opened().rows(index)
+    except BaseException:
+        close_here()
+        raise
 
 
 def goldens_here() -> dict[str, Golden]:

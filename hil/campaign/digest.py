@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +12,8 @@ from hil.campaign.outcome import Outcome
 from hil.campaign.plan import load_plan
 
 _HEADS: Final = (
-    "campaign", "injections", "silent, protected (95 % bound)", "UNVERIFIED or refused", "lost", "silent, bare [95 %]",
-    "asked for",
+    "campaign", "injections", "silent, protected (95 % bound)", "UNVERIFIED or refused", "lost",
+    "silent, bare, of faults that could act [95 %]", "asked for",
 )  # fmt: skip
 _PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
 
@@ -44,26 +45,32 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _cells(values: dict[str, Any]) -> tuple[str, ...]:
     plan = load_plan(values["plan"])
-    protected, bare = values["arms"]["protected"]["outcomes"], values["arms"].get("bare", {}).get("outcomes")
+    protected, bare = values["arms"]["protected"]["outcomes"], values["arms"].get("bare")
     silent = protected[Outcome.SILENT]
-    said = f"{silent['hits']:,} (≤ {_share(silent['high'])})"
+    said = f"{silent['hits']:,} (≤ {_bound(silent['high'])})"
     alarms = protected[Outcome.FALSE_ALARM]
     if set(plan.targets) == {"none"}:
-        said += f"; false alarms {alarms['hits']:,} (≤ {_share(alarms['high'])})"
+        said += f"; false alarms {alarms['hits']:,} (≤ {_bound(alarms['high'])})"
     return (
         f"`{values['plan']}`: {plan.short}",
         f"{values['injections']:,}",
         said,
         f"{protected[Outcome.REFUSED]['hits']:,}",
         f"{protected[Outcome.UNRECOVERABLE]['hits']:,}",
-        _interval(bare[Outcome.SILENT]) if bare else "–",
+        _interval(bare["silent_activated"]) if bare else "–",
         plan.goal or "–",
     )
 
 
 def _interval(cell: dict[str, Any]) -> str:
     low, high = (f"{100 * cell[end]:.2g}" for end in ("low", "high"))
-    return f"{cell['hits']:,} = {_share(cell['rate'])} [{low}, {high}]"
+    return f"{cell['hits']:,} of {cell['trials']:,} = {_share(cell['rate'])} [{low}, {high}]"
+
+
+def _bound(rate: float) -> str:
+    """A bound, rounded up: one that was rounded down would promise more than was shown."""
+    unit = 10.0 ** (math.floor(math.log10(100 * rate)) - 1)
+    return _share(math.ceil(100 * rate / unit - 1e-9) * unit / 100)
 
 
 def _share(rate: float) -> str:

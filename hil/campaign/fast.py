@@ -184,7 +184,6 @@ class FastLane:
             injected=evidence.injected,
             activated=struck and (evidence.activated and trial.fault is not None and trial.fault.target not in GUARDS),
             changed=evidence.changed if struck else (),
-            seconds=evidence.seconds,
             note="" if struck or not evidence.injected else "its instant never came",
             labels=evidence.labels,
         )

@@ -83,15 +83,15 @@ def findings(link: Telecommander, since: float) -> list[Detection]:
 
 
 def worst(queries: Sequence[Query], expected: dict[int, str]) -> Query:
-    """The query that went worst: lost, another text as if it were right, no answer, flagged, and then the rest."""
+    """The query that went worst: another text as if it were right, lost, no answer, flagged, and then the rest."""
 
     def badness(query: Query) -> int:
         if not query.ended:
-            return 5
+            return 4
         if query.receipt is None or not query.answered:
             return 3
         if query.text != expected[query.id]:
-            return 4 if query.receipt["verdict"] != "unverified" else 3
+            return 5 if query.receipt["verdict"] != "unverified" else 3
         return 2 if query.receipt["verdict"] == "unverified" else 0
 
     return max(queries, key=badness)
@@ -134,7 +134,7 @@ def evidence_of(
     hung = tuple(dict.fromkeys(one.process for one in lost if one.how == "hang"))
     detections = [Detection(by=one.how, seconds=one.after_s) for one in lost] + findings(link, since)
     detections += [Detection(by="link", outcome=RESENT)] if link_damage else []
-    answer = text_of(told, main, expected)
+    answer = text_of(told, main, expected) if told.answered else None  # what came of one that failed is no answer
     if refused and answer == expected[main.id]:
         answer = None  # what came after it was put right is not what was given
     return Evidence(

@@ -7,10 +7,10 @@ what every answer of an arm is called, because a protection is switched off ther
 
 The first rule that holds decides:
 
- 1. `unrecoverable`: the query was lost or doubled, or the process under test could not be brought back to answer.
- 2. `silent`: an answer was released, not flagged, and is not golden: its tokens differ (its text, where only that is
+ 1. `silent`: an answer was released, not flagged, and is not golden: its tokens differ (its text, where only that is
     known). It is SDC. Its kind: `task-wrong` when it holds fewer of the known facts than golden, else `token-changed`.
     With a gate (verdict VERIFIED) nothing softens this rule. Without a gate rule 9 takes what reads the same.
+ 2. `unrecoverable`: the query was lost or doubled, or the process under test could not be brought back to answer.
  3. `refused`: no answer was released (an error with a reason instead), or one that is flagged, right or not.
  4. `false-alarm`: no fault was injected, and yet damage was reported, an answer made again, or a process restarted.
  5. `clean`: no fault was injected, and the golden answer was released without any alarm.
@@ -32,7 +32,7 @@ The first rule that holds decides:
         activated fault are then a lower bound, and the rates per injection are the ones to quote.
 12. `masked-identical`: the golden answer without any alarm although the faulty bits were used.
 
-The promise of DESIGN is judged by rule 2 alone: `silent` of arms with a gate.
+The promise of DESIGN is judged by rule 1 alone: `silent` of arms with a gate.
 """
 
 from __future__ import annotations
@@ -152,16 +152,16 @@ def _same(evidence: Evidence, golden: Golden) -> bool:
 
 
 def _outcome(evidence: Evidence, golden: Golden, same: bool, right: int) -> Outcome:
+    flagged = evidence.verdict == "unverified" and evidence.reason not in _ALWAYS
+    changed = evidence.answer is not None and not same and not flagged
+    if changed and not _reads_the_same(evidence, golden, right):
+        return Outcome.SILENT
     if evidence.lost or evidence.doubled or evidence.dead:
         return Outcome.UNRECOVERABLE
-    flagged = evidence.verdict == "unverified" and evidence.reason not in _ALWAYS
-    if evidence.answer is not None and not same and not flagged:
-        reads_the_same = evidence.verdict != "verified" and right >= golden.right
-        if reads_the_same and _words(evidence.answer) == _words(golden.text):
-            return Outcome.MASKED_SEMANTIC
-        return Outcome.SILENT
-    alarmed = bool(evidence.detections or evidence.crashed or evidence.hung or evidence.attempts > 1)
+    if changed:
+        return Outcome.MASKED_SEMANTIC
     if not evidence.injected:
+        alarmed = evidence.detections or evidence.crashed or evidence.hung or evidence.attempts > 1 or evidence.restarts
         return Outcome.FALSE_ALARM if alarmed or flagged or evidence.answer is None else Outcome.CLEAN
     if evidence.answer is None or flagged:
         return Outcome.REFUSED
@@ -178,6 +178,12 @@ def _outcome(evidence: Evidence, golden: Golden, same: bool, right: int) -> Outc
 
 _ALWAYS: Final = ("protection_off", "pages_only", "offloaded")
 """Reasons of UNVERIFIED that say nothing of one answer: every answer of the arm has them."""
+
+
+def _reads_the_same(evidence: Evidence, golden: Golden, right: int) -> bool:
+    if evidence.verdict == "verified" or right < golden.right:
+        return False
+    return _words(evidence.answer or "") == _words(golden.text)
 
 
 def _words(text: str) -> list[str]:

@@ -38,6 +38,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from flight.settings import FlightSettings
 from hil.campaign.lane import Arm
 from hil.campaign.question import Question, cadet_questions, questions_from
 from hil.errors import CampaignError
@@ -207,12 +208,18 @@ def load_plan(name: str) -> Plan:
 
 def parse_plan(text: str, name: str, folder: str) -> Plan:
     """The plan in a TOML text; `name` is for messages."""
+    place = ""
     try:
         values: Mapping[str, Any] = tomllib.loads(text)
-        return Plan.model_validate({**values, "folder": folder})
+        plan = Plan.model_validate({**values, "folder": folder})
+        for arm, parameters in plan.arms.items():
+            place = f"arms.{arm}.settings."
+            FlightSettings.model_validate(parameters.settings)
     except tomllib.TOMLDecodeError as error:
         raise CampaignError(f"The plan {name} is not valid TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the plan"
-        raise CampaignError(f"The plan {name}: {where}: {first['msg']}.") from error
+        where = place + ".".join(str(part) for part in first["loc"]) or "the plan"
+        said = first["msg"].removeprefix("Value error, ")
+        raise CampaignError(f"The plan {name}: {where}: {said}.") from error
+    return plan

@@ -156,14 +156,15 @@ def _ways(values: dict[str, Any]) -> str:
 def _silent_rows(values: dict[str, Any]) -> str:
     found = values["unexplained"]
     if not found:
-        return "<p>No answer marked VERIFIED differed from its golden answer.</p>"
+        return "<p>No arm with a gate released a wrong answer that was not flagged.</p>"
     lines = [
-        f"<tr><td>{row['index']}</td><td>{escape(row['arm'])}</td><td>{escape(row['fault'])}</td>"
+        f"<tr><td>{row['index']}</td><td>{escape(row['arm'])}</td><td>{escape(row['verdict'].upper())}</td>"
+        f"<td>{escape(row['fault'])}</td>"
         f"<td>{escape(row['answer'])}</td></tr>"
         for row in found
     ]
-    head = "<tr><th>index</th><th>arm</th><th>fault</th><th>answer</th></tr>"
-    return f'<h2 class="bad">VERIFIED, and wrong</h2><table>{head}{"".join(lines)}</table>'
+    head = "<tr><th>index</th><th>arm</th><th>verdict</th><th>fault</th><th>answer</th></tr>"
+    return f'<h2 class="bad">Silent, behind a gate</h2><table>{head}{"".join(lines)}</table>'
 
 
 def _provenance(values: dict[str, Any], document: dict[str, Any]) -> str:
@@ -177,6 +178,8 @@ def _provenance(values: dict[str, Any], document: dict[str, Any]) -> str:
         "threads": values["threads"],
         "versions": ", ".join(f"{name} {found}" for name, found in (values["versions"] or {}).items()),
     }
+    for part in values["resumed"] or []:
+        facts[f"gone on {part['started']}"] = f"commit {part['commit']}, {part['machine']}"
     rows = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in facts.items())
     again = "One row again:  orbitlm hil campaign replay DIR INDEX"
     return f"<table>{rows}</table><p class=tag>{again}</p>"

@@ -52,8 +52,26 @@ class Results:
                 raise CampaignError(f"{self.folder} holds rows but no campaign.json: choose another --out.")
             self.shards.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "campaign.json", document)
+        else:
+            self._go_on(known, document)
         for torn in self.shards.glob(".*"):  # what a killed campaign was writing
             torn.unlink()
+
+    def forget(self) -> None:
+        """Leave the folder free again, if the campaign failed before its first row: nothing is lost with it."""
+        if not self.table().num_rows:
+            for name in ("campaign.json", "golden.json"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _go_on(self, known: dict[str, Any], document: dict[str, Any]) -> None:
+        """Note another commit or machine from here on, and let new rows join those that only `rows.parquet` holds."""
+        if any(known.get(key) != document.get(key) for key in _SETUP):
+            part = {key: document.get(key) for key in ("started", "command", *_SETUP)}
+            write_json(self.folder / "campaign.json", {**known, "resumed": [*known.get("resumed", []), part]})
+        if not any(self.shards.glob("[0-9]*.parquet")):
+            self.shards.mkdir(exist_ok=True)
+            if rows := self.rows():
+                self.write(rows)
 
     def document(self) -> dict[str, Any]:
         """`campaign.json`."""
@@ -110,6 +128,8 @@ class Results:
 
 
 _IDENTITY: Final = ("schema", "plan", "model_sha256", "threads")
+_SETUP: Final = ("commit", "versions", "machine")
+"""What may change on the way, and must then be told."""
 
 
 def _identity(document: dict[str, Any]) -> tuple[Any, ...]:

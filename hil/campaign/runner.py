@@ -86,6 +86,7 @@ def document(plan: Plan, options: Options) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "measured",
         "plan": plan.model_dump(mode="json", exclude={"folder"}),
+        "folder": plan.folder,
         "model": plan.model_path.name,
         "model_sha256": _sha256(plan.model_path),
         "model_bytes": plan.model_path.stat().st_size,
@@ -104,6 +105,10 @@ def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
     results = Results(options.out)
     results.begin(document(plan, options), resume=options.resume)
     known = _read_goldens(options.out)
+    if known and set(known) != {question.id for question in plan.ask()}:
+        raise CampaignError(
+            f"The questions of {plan.name} are no longer those that the campaign in {options.out} asks: another --out."
+        )
     arms = tuple(plan.arms)
     tally = Tally(arms)
     before = results.done(arms)
@@ -131,6 +136,10 @@ def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
                 goldens = agreed_goldens(client, plan, known)
                 _write_goldens(options.out, goldens, screen)
                 run_on(client, indices, done)
+    except CampaignError:
+        keeper.flush()
+        results.forget()
+        raise
     finally:
         keeper.flush()
     return results
@@ -148,7 +157,7 @@ def replay(folder: Path, index: int) -> tuple[list[Row], list[Row]]:
     """The rows of an index as they were stored, and as they come out now, in this process. Raises `CampaignError`."""
     results = Results(folder)
     told = results.document()
-    plan = Plan.model_validate(told["plan"])
+    plan = Plan.model_validate({**told["plan"], "folder": told.get("folder", "")})
     if _sha256(plan.model_path) != told["model_sha256"]:
         raise CampaignError(
             f"The model {plan.model_path} is not the one of the campaign in {folder}: its hash differs."
@@ -220,9 +229,15 @@ def _sha256(path: Path) -> str:
 
 
 def _commit() -> str:
-    """The commit of the checkout, empty outside of one."""
+    """The commit of the checkout, and whether tracked files differ from it; empty outside of one."""
     import subprocess
 
     where = Path(__file__).resolve().parents[2]
-    found = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else ""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(where), *words]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.stdout.strip() if found.returncode == 0 else ""
+
+    commit = git("rev-parse", "HEAD")
+    return f"{commit} with changes" if commit and git("status", "--porcelain", "-uno") else commit

@@ -68,7 +68,7 @@ def summarize(frame: pd.DataFrame, document: dict[str, Any]) -> Summary:
         "latency": {arm: _latency(rows) for arm, rows in _by_arm(frame, plan)},
         "leveugle_1_percent": sample_size(_bits(document), 0.01) if _bits(document) else None,
         "mission": _mission(frame, plan, document),
-        "unexplained": _notes(frame),
+        "unexplained": _notes(frame, plan),
     }
     return Summary(_plain(values))
 
@@ -82,6 +82,7 @@ _FROM_DOCUMENT: Final = (
     "machine",
     "versions",
     "commit",
+    "resumed",
 )
 _TABLES: Final = {
     "stratum": ["stratum"],
@@ -110,7 +111,7 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
         "rows": total,
         "activated": active,
         "outcomes": {one.value: _interval(int(counts.get(one.value, 0)), total) for one in Outcome},
-        "silent_activated": _interval(silent, active),
+        "silent_activated": _interval(int(((rows.outcome == Outcome.SILENT) & rows.activated).sum()), active),
         "silent_one_sided": upper_bound(silent, total) if total else 1.0,
         "token_changed": _interval(int(kinds.get(Silent.TOKEN_CHANGED.value, 0)), total),
         "task_wrong": _interval(int(kinds.get(Silent.TASK_WRONG.value, 0)), total),
@@ -179,7 +180,7 @@ def _mission(frame: pd.DataFrame, plan: Plan, document: dict[str, Any]) -> dict[
     """The mission figure's values; None where no stratum is uniform over the model, or none is bare."""
     rows = uniform(frame, plan)
     bare = [name for name, arm in plan.arms.items() if arm.assurance == "none"]
-    gated = [name for name, arm in plan.arms.items() if arm.assurance == "full"]
+    gated = [arm.name for arm in plan.arm_values() if arm.gated and arm.assurance == "full"]
     bits = _bits(document)
     if rows.empty or not bare or not bits:
         return None
@@ -199,9 +200,10 @@ def _silent(rows: pd.DataFrame, arm: str) -> Interval:
     return clopper_pearson(int((mine.outcome == Outcome.SILENT).sum()), len(mine))
 
 
-def _notes(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every silent row of an arm with a gate, whole: each one is to be explained."""
-    rows = frame[(frame.outcome == Outcome.SILENT) & (frame.verdict == "verified")]
+def _notes(frame: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
+    """The silent rows of arms with a gate, whole, the first 100 of them: each one is to be explained."""
+    gated = [arm.name for arm in plan.arm_values() if arm.gated]
+    rows = frame[(frame.outcome == Outcome.SILENT) & (frame.arm.isin(gated) | (frame.verdict == "verified"))]
     return [{str(key): value for key, value in row.items()} for row in rows.head(100).to_dict("records")]
 
 

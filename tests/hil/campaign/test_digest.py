@@ -35,3 +35,10 @@ def test_a_silent_answer_stands_in_its_row(tmp_path: Path) -> None:
     values["arms"]["protected"]["outcomes"]["silent"] |= {"hits": 7, "high": 0.25}
     (tmp_path / "summary.json").write_text(json.dumps(values), encoding="utf-8")
     assert "| 7 (≤ 25 %) |" in digest([tmp_path])
+
+
+def test_a_bound_is_rounded_up(tmp_path: Path) -> None:
+    values = json.loads((RESULTS / "kv" / "summary.json").read_text(encoding="utf-8"))
+    values["arms"]["protected"]["outcomes"]["silent"]["high"] = 0.001034
+    (tmp_path / "summary.json").write_text(json.dumps(values), encoding="utf-8")
+    assert "| 0 (≤ 0.11 %) |" in digest([tmp_path])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -100,6 +101,13 @@ def test_nothing_is_silent_when_protected_and_the_same_faults_are_when_bare(rows
     assert Outcome.SILENT not in protected
     assert bare.count(Outcome.SILENT) >= 3
     assert all(row.verdict == "verified" and row.same for row in rows if row.arm == "protected")
+
+
+def test_an_answer_that_was_taken_from_another_run_has_no_time_of_its_own(rows: list[Row]) -> None:
+    """That run took the gate's time as well."""
+    taken = [row for row in rows if row.how == "same run"]
+    assert taken
+    assert all(math.isnan(row.seconds) for row in taken)
 
 
 def test_faults_of_the_weights_are_repaired_and_the_answer_made_again(rows: list[Row]) -> None:

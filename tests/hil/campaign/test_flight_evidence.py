@@ -71,13 +71,24 @@ def test_a_wrong_verified_answer_is_silent_even_when_the_trial_asked_for_another
     assert case.outcome() is Outcome.SILENT
 
 
-def test_a_lost_or_doubled_query_outweighs_everything(case: Case) -> None:
-    """Whatever the other one says."""
+@pytest.mark.parametrize("text", ["", "Dark 1: V4", GOLDEN.text])
+def test_a_query_that_failed_gave_no_answer_whatever_text_came_of_it(case: Case, text: str) -> None:
+    case.answer(case.main, outcome="failed")
+    case.main.text = text
+    assert case.outcome() is Outcome.REFUSED
+
+
+def test_a_lost_or_doubled_query_outweighs_everything_but_a_silent_answer(case: Case) -> None:
+    """Whatever else the other one says."""
     case.other.receipt = case.other.text = None
     assert case.outcome() is Outcome.UNRECOVERABLE
     case.answer(case.other)
     assert case.outcome(doubled=True) is Outcome.UNRECOVERABLE
     assert case.outcome(dead=True) is Outcome.UNRECOVERABLE
+    case.answer(case.main, "Dark 1: V5.")
+    assert case.outcome(dead=True) is Outcome.SILENT
+    case.other.receipt = case.other.text = None
+    assert case.outcome() is Outcome.SILENT
 
 
 def test_the_supervisor_tells_of_losses_and_the_launcher_of_the_supervisors(case: Case) -> None:

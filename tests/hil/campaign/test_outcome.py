@@ -33,6 +33,7 @@ def outcome(**values: Any) -> tuple[Outcome, Silent]:
         ({**RIGHT, "injected": False}, Outcome.CLEAN),
         ({**RIGHT, "injected": False, "detections": FOUND}, Outcome.FALSE_ALARM),
         ({**RIGHT, "injected": False, "attempts": 2}, Outcome.FALSE_ALARM),
+        ({**RIGHT, "injected": False, "restarts": 1}, Outcome.FALSE_ALARM),
         ({**RIGHT, "injected": False, "verdict": "unverified", "reason": "gate_disagrees"}, Outcome.FALSE_ALARM),
         ({"answer": None, "injected": False}, Outcome.FALSE_ALARM),
         ({**RIGHT, "detections": FOUND}, Outcome.CORRECTED),
@@ -94,5 +95,5 @@ evidences = st.builds(
 def test_no_evidence_hides_a_wrong_answer_that_was_verified(evidence: Evidence) -> None:
     judgement = judge(evidence, QUESTION, GOLDEN)
     if evidence.answer is not None and not judgement.same and evidence.verdict == "verified":
-        assert judgement.outcome in (Outcome.SILENT, Outcome.UNRECOVERABLE)
+        assert judgement.outcome is Outcome.SILENT
     assert (judgement.silent is not Silent.NONE) == (judgement.outcome is Outcome.SILENT)

@@ -60,6 +60,7 @@ def test_the_default_arms_are_protected_and_bare() -> None:
         (ONE + '[[strata]]\nname = "a"\ncount = 1\n', "same name"),
         ("name = ", "TOML"),
         ('name = "x"\nstrata = []\n', "strata"),
+        (ONE + "[arms.odd.settings.integrity]\npage = false\n", "arms.odd.settings.integrity.page: Extra"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_a_sentence_that_names_the_value(text: str, said: str) -> None:

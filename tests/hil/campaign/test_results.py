@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hil
+from hil.campaign.lane import Arm, Trial
+from hil.campaign.outcome import Evidence
 from hil.campaign.report import write_report
 from hil.campaign.results import SCHEMA, Results, load_results
+from hil.campaign.row import make_row
 from hil.errors import CampaignError
-from tests.hil.campaign.rows import row
+from tests.hil.campaign.rows import GOLDEN, QUESTION, row
 
 PLAN: dict[str, Any] = {"name": "p", "strata": [{"name": "s", "count": 9}]}
 DOCUMENT: dict[str, Any] = {
@@ -68,6 +72,34 @@ def test_a_folder_is_not_overwritten_and_resumed_only_by_its_own_campaign(tmp_pa
         Results(tmp_path).begin({**DOCUMENT, "model_sha256": "b" * 64}, resume=True)
 
 
+def test_rows_that_only_the_report_holds_are_joined_by_new_ones(tmp_path: Path) -> None:
+    results = begun(tmp_path)
+    results.write([row(0), row(0, "bare")])
+    write_report(tmp_path)
+    shutil.rmtree(results.shards)
+    results.begin(DOCUMENT, resume=True)
+    results.write([row(1), row(1, "bare")])
+    assert results.done(["protected", "bare"]) == {0, 1}
+
+
+def test_who_goes_on_at_another_commit_is_told(tmp_path: Path) -> None:
+    begun(tmp_path).write([row(0), row(0, "bare")])
+    Results(tmp_path).begin(DOCUMENT, resume=True)
+    assert "resumed" not in Results(tmp_path).document()
+    Results(tmp_path).begin({**DOCUMENT, "commit": "c0ffee", "started": "later"}, resume=True)
+    assert [part["commit"] for part in write_report(tmp_path).values["resumed"]] == ["c0ffee"]
+    assert "c0ffee" in (tmp_path / "report.html").read_text()
+
+
+def test_a_campaign_that_failed_before_its_first_row_leaves_its_folder_free(tmp_path: Path) -> None:
+    results = begun(tmp_path)
+    results.forget()
+    results.begin(DOCUMENT, resume=False)
+    results.write([row(0)])
+    results.forget()
+    assert results.document() == DOCUMENT
+
+
 def test_results_load_as_a_data_frame(tmp_path: Path) -> None:
     begun(tmp_path).write([row(index, arm) for index in range(3) for arm in ("protected", "bare")])
     frame = hil.load_results(tmp_path)
@@ -94,3 +126,24 @@ def test_a_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
     assert {"outcomes.png", "outcomes.svg", "mission.png"} <= {path.name for path in (tmp_path / "figures").iterdir()}
     assert (tmp_path / "rows.csv").read_text().count("\n") == 17
+
+
+@pytest.mark.parametrize("verdict", ["verified", "unchecked"])
+def test_a_silent_answer_without_any_fault_is_told_whole(tmp_path: Path, verdict: str) -> None:
+    """Nothing was injected, so nothing was activated: it counts among the injections, and stands in the report."""
+    trial = Trial(0, "s", None, "", QUESTION, GOLDEN)
+    evidence = Evidence(answer="thr33", verdict=verdict, gated=True, injected=False, activated=False)
+    begun(tmp_path).write([make_row(trial, Arm("protected"), "fast", evidence), row(0, "bare")])
+    values = write_report(tmp_path).values
+    assert values["arms"]["protected"]["outcomes"]["silent"]["hits"] == 1
+    assert values["arms"]["protected"]["silent_activated"]["trials"] == 0
+    assert "thr33" in (tmp_path / "report.html").read_text()
+
+
+def test_the_mission_rests_on_an_arm_that_has_a_gate(tmp_path: Path) -> None:
+    """Not on the first that asks for one and has it switched off."""
+    arms = {"off": {"settings": {"integrity": {"replay": False}}}, "bare": {"assurance": "none"}, "protected": {}}
+    results = Results(tmp_path)
+    results.begin({**DOCUMENT, "plan": {**PLAN, "arms": arms}}, resume=False)
+    results.write([row(0, arm, wrong=arm != "protected") for arm in arms])
+    assert write_report(tmp_path).values["mission"]["protected"]["hits"] == 0
