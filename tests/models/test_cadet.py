@@ -62,24 +62,34 @@ def test_the_tokenizer_of_the_file_is_the_one_that_trained(cadet: Runner) -> Non
 
 
 def test_held_out_questions_are_answered_exactly(results: list[Result]) -> None:
-    """94.4 % over 2,104 questions (eval.json); this is a small fixed sample of the same kind."""
+    """98.1 % over 2,104 questions (eval.json); this is a small fixed sample of the same kind."""
     exact = sum(result.exact for result in results) / len(results)
     wrong = [(r.case.question, r.case.answer, r.answer) for r in results if not r.exact]
-    assert exact >= 0.90, wrong
+    assert exact >= 0.95, wrong
 
 
 def test_each_family_about_a_scene_and_the_closed_book_reach_90_percent(results: list[Result]) -> None:
+    """Fifteen questions each; of manners and follow-ups three may be wrong."""
     rows = {row.name: row.exact for row in table(results, lambda result: result.case.family)}
     assert set(rows) == set(FAMILIES)
     assert all(exact >= 0.90 for name, exact in rows.items() if name not in ("manners", "follow-ups")), rows
-    assert min(rows.values()) >= 0.70, rows
+    assert min(rows.values()) >= 0.80, rows
+
+
+def test_the_committed_evaluation_meets_the_bar() -> None:
+    """95 % at the lower bound over 2,000 questions or more, 90 % in each family, and every answer ends."""
+    found = json.loads(data_path("cadet/eval.json").read_text(encoding="utf-8"))
+    assert found["total"]["items"] >= 2000
+    assert found["total"]["low"] >= 0.95
+    assert found["total"]["run_ons"] == 0
+    assert min(family["exact"] for family in found["families"]) >= 0.90
 
 
 def test_most_of_the_blind_set_gets_a_fitting_reply_and_every_reply_ends() -> None:
-    """72.7 % (blind.json); greedy answers of a fixed file, so the room is for other machines only."""
+    """89.8 % (blind.json); greedy answers of a fixed file, so the room is for other machines only."""
     outcomes = ask_blind(cadet_path())
     assert all(outcome.ended for outcome in outcomes)
-    assert sum(outcome.fits for outcome in outcomes) >= 0.70 * len(outcomes)
+    assert sum(outcome.fits for outcome in outcomes) >= 0.87 * len(outcomes)
 
 
 @pytest.mark.parametrize(
