@@ -63,7 +63,10 @@ class Core:
         self.desk = Desk(settings.core, journal, self.reporter, scenes, self.runner)
         self.bridge = Bridge(self.reporter, self._asked, self._heard)
         custody = self.runner.custody
-        self.protection = Protection(settings.integrity, self.reporter, custody, self._wish, self.runner.suspect)
+        runner = self.runner
+        self.protection = Protection(
+            settings.integrity, self.reporter, custody, self._wish, runner.suspect, lambda: runner.gate.facts is None
+        )
         self.runner.on_finding = self.protection.found
         handlers = {
             "core.ping": self._ping,
@@ -74,7 +77,6 @@ class Core:
             **self.bridge.handlers(),
             **self.protection.handlers(),
         }
-        runner = self.runner
         gate = Peer(parse_gate_indication, runner.verifier_indication, runner.verifier_lost, runner.gate.requests)
         self.peers = {
             "engine": Peer(parse_indication, runner.indication, runner.engine_lost, runner.requests),

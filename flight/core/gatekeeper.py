@@ -104,7 +104,7 @@ class Gatekeeper:
 
     def proof(self, run: ActiveRun, texts: dict[str, bytes], facts: ModelFacts | None, now: Moment) -> Proof:
         """What the receipt says of the gate; `texts` are what it will speak of."""
-        released = _still_confirmed(run, texts, self._custody.blind)
+        released = _still_confirmed(run, texts, facts, self._custody.blind)
         self.verified += released.verdict == VERIFIED
         self.unverified += released.verdict == UNVERIFIED
         if released.verdict == UNVERIFIED and released.reason not in ("pages_only", "protection_off", "offloaded"):
@@ -153,6 +153,7 @@ class Gatekeeper:
                 run.release.postpone()
             else:
                 run.waiting_since = None
+                run.checked_over = self.facts.sha256
                 self.requests.append(decision.check)
             return None
         if decision is not None:
@@ -173,8 +174,8 @@ class Gatekeeper:
         self._reporter.event("inference.gate_disagreed", {**said, "token": checked.differs_at or 0}, now)
 
 
-def _still_confirmed(run: ActiveRun, texts: dict[str, bytes], blind: bool) -> Released:
-    """The verdict, if the texts that are to be signed are still those that the gate confirmed.
+def _still_confirmed(run: ActiveRun, texts: dict[str, bytes], facts: ModelFacts | None, blind: bool) -> Released:
+    """The verdict, if the texts that are to be signed are still those that the gate confirmed, over the same model.
 
     `blind`: the scrubber fails its self-tests, and the gate looks at pages with the same code.
     """
@@ -182,6 +183,7 @@ def _still_confirmed(run: ActiveRun, texts: dict[str, bytes], blind: bool) -> Re
     if released.verdict != VERIFIED:
         return released
     found = tuple(hashlib.sha256(texts[kind]).hexdigest() for kind in KINDS)
-    if blind or check is None or found != (check.answer_sha256, check.thinking_sha256):
+    same_model = facts is not None and facts.sha256 == run.checked_over
+    if blind or check is None or not same_model or found != (check.answer_sha256, check.thinking_sha256):
         return Released(UNVERIFIED, "self_check")
     return released

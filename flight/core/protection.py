@@ -26,7 +26,10 @@ LEAST_RATE: Final = 1e6
 
 
 class Protection:
-    """Between scrubber, link and supervisor. `wish` asks the supervisor, `suspect` tells of damage as it is found."""
+    """Between scrubber, link and supervisor. `wish` asks the supervisor, `suspect` tells of damage as it is found.
+
+    `loading`: whether there is no verifier that has loaded.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,15 @@ class Protection:
         custody: Custody,
         wish: Callable[..., None],
         suspect: Callable[[], None],
+        loading: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._reporter = reporter
         self._custody = custody
         self._wish = wish
         self._suspect = suspect
+        self._loading = loading
+        self._restarted: int | None = None
         self.requests: list[Request] = []
         self.guarded: Guarded | None = None
         """What guards the image, as the scrubber said; None while there is no scrubber."""
@@ -107,6 +113,15 @@ class Protection:
             self._reporter.event("integrity.damage_found", {**said, "place": where}, now)
         if found.outcome == "unrepaired":
             self._unrepaired(found, told, now)
+        elif found.part == "image" and self._loading():
+            self._load_again()
+
+    def _load_again(self) -> None:
+        """Engine and verifier may both have copied what is repaired now: one of them must load from proven pages."""
+        pid = self._watched.get("verifier", 0)
+        if pid != self._restarted:
+            self._restarted = pid
+            self._wish("restart_child", child="verifier")
 
     def _unrepaired(self, found: Found, told: bool, now: Moment) -> None:
         first, self._custody.unrepaired = not self._custody.unrepaired, found.sentence

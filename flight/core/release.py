@@ -138,7 +138,7 @@ class Release:
         self._witnesses.append(answer)
         if confirmed:
             self.confirmed = asked
-            return self._confirmed(asked)
+            return self._confirmed(asked, checked)
         if not checked.agrees and checked.differs_at is not None:
             chosen = _ENDS["eos"] if checked.expected is None else (checked.expected,)
             self._witnesses.append((*answer[: checked.differs_at], *chosen))
@@ -195,15 +195,21 @@ class Release:
         evidence.check_s += checked.seconds
 
     def _known(self, answer: tuple[int, ...]) -> bool:
-        """Whether `answer` was made before, or is what an exact re-run gave (known up to where it differed)."""
-        return any(answer[: len(witness)] == witness[: len(answer)] for witness in self._witnesses)
+        """Whether `answer` was made before, or is what an exact re-run gave (known up to where it differed).
 
-    def _confirmed(self, asked: Check) -> Released:
+        An answer that the clock ended before its first token bears witness to nothing but itself.
+        """
+        return answer in self._witnesses or any(
+            answer[: len(witness)] == witness[: len(answer)] for witness in self._witnesses if answer and witness
+        )
+
+    def _confirmed(self, asked: Check, checked: Checked) -> Released:
         if self.offloaded:
             return Released(UNVERIFIED, "offloaded")
         if self.assurance == "pages":
             return Released(UNVERIFIED, "pages_only")
-        if asked.assurance != "full" or not self.policy.pages:
+        left_out = checked.how == "pages" or not checked.passes  # whatever the verifier believes to be switched on
+        if asked.assurance != "full" or not self.policy.pages or left_out:
             return Released(UNVERIFIED, "protection_off")
         return Released(VERIFIED)
 

@@ -65,6 +65,8 @@ class ActiveRun:
     """The model that the engine had loaded when it began."""
     suspect: bool = False
     """Damage was found since it began, so the exact re-run decides."""
+    checked_over: str = ""
+    """SHA-256 of the model of the verifier that was asked last."""
     engine_restarts: int = 0
     verifier_restarts: int = 0
     waiting_since: float | None = None

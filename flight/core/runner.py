@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from flight.core.conversation import asks_for, freeze, intact
 from flight.core.custody import Custody
@@ -48,6 +49,9 @@ from flight.verifier.protocol import Indication as GateIndication
 from spacelink import DICTIONARY, Segment
 
 LOG = logging.getLogger("flight.core")
+
+SLACK_S: Final = 1.0
+"""What an answer that the clock ended may lack of its time budget: the engine's figures begin later than its clock."""
 
 
 class Runner:
@@ -256,8 +260,13 @@ class Runner:
         if query is None or not intact(query) or not asks_for(query):
             self._finish_active(q.FAILED, now, reason="state_damaged")
             return
+        asked = request_for(query, self._settings.engine)
+        if message.stop == "time" and message.prefill_ms + message.decode_ms < 1000 * (asked.time_budget_s - SLACK_S):
+            said = f"ended for its time after {message.prefill_ms + message.decode_ms} ms of {asked.time_budget_s:g} s"
+            self._failed(run, Failed(id=message.id, reason="internal", detail=said), now)
+            return
         run.step = "checking"
-        decision = self.gate.made(run, request_for(query, self._settings.engine), message, now)
+        decision = self.gate.made(run, asked, message, now)
         if not isinstance(decision, Released):
             self._reporter.step(run.query.request_id, "checking", now)
         self._decide(decision, now)

@@ -23,6 +23,10 @@ def mixed_seed(seed: int, position: int) -> int:
     return ((x ^ x >> 31) >> 32) % 0xFFFFFFFF
 
 
+LEAST_TEMPERATURE: Final = 1e-6
+"""Below it the choice is greedy: logits divided by much less overflow, and llama.cpp draws one token for ever."""
+
+
 class Sampler:
     """Chooses tokens: greedy at temperature 0, else top-k, temperature and top-p before the draw.
 
@@ -35,7 +39,7 @@ class Sampler:
         params.no_perf = True
         self._chain: binding.Handle = llama_cpp.llama_sampler_chain_init(params)
         self._seed = seed
-        self._draws = temperature > 0
+        self._draws = temperature >= LEAST_TEMPERATURE
         self._filters = 0
         if not self._draws:
             self._add(llama_cpp.llama_sampler_init_greedy())

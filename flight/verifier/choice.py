@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference.protocol import Run
-from flight.inference.sampling import mixed_seed
+from flight.inference.sampling import LEAST_TEMPERATURE, mixed_seed
 
 _TAIL: Final = 25.0
 """Tokens this many temperatures below the best are left out: together under 3e-6 of the probability at 152k tokens."""
@@ -46,7 +46,7 @@ class Style:
 
 def choose(rows: NDArray[np.float32], style: Style, position: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(tokens, margins) of rows [n, vocabulary]; `position` is that of the first row's token in the sequence."""
-    if style.temperature <= 0:
+    if style.temperature < LEAST_TEMPERATURE:
         return _greedy(rows)
     drawn = [_draw(row, style, position + number) for number, row in enumerate(rows)]
     return np.array([token for token, _ in drawn], np.int64), np.array([margin for _, margin in drawn])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from typing import Final
 
 from flight.inference.decoder import Decoder, Interrupt
 from flight.inference.errors import QueryFailed, QueryRefused
@@ -33,6 +34,9 @@ BEFORE_SECOND_PASS = -2
 
 BEFORE_LAST_PASS = -3
 """Hold point before the pass that follows an exact re-run after damage."""
+
+_UNTOLD: Final = "0" * 64
+"""Hash of the prompt of an answer that the clock ended before the engine had read it all."""
 
 
 class Gate:
@@ -103,6 +107,8 @@ class Gate:
         tally.how = "rerun"
         if not self._pass(tally, BEFORE_SECOND_PASS):
             return tally.result(agrees=False, reason="unrepaired")
+        if tally.found:
+            last_open = tally.count - 1  # what has come since the first pass may have acted on the replay
         if not self._rerun(tally, decoder, last_open):
             return tally.result(agrees=False, reason="tokens")
         if (tally.check.suspect or tally.found) and not self._held(tally):
@@ -137,7 +143,8 @@ class Gate:
         except QueryRefused as error:
             LOG.error("query %s: the question cannot be rendered here: %s", check.id, error)
             return "prompt"
-        if prompt.sha256 != check.prompt_sha256:
+        unread = check.stop == "time" and not check.token_ids and check.prompt_sha256 == _UNTOLD
+        if prompt.sha256 != check.prompt_sha256 and not unread:
             return "prompt"
         if not self._may_end(check, prompt):
             return "stop"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flight.inference.protocol import Cancel
+from flight.inference.protocol import Cancel, Ready
 from flight.integrity.protocol import Found
 from tests.flight.core.bench import FACTS, Bench, finish, text_for
 
@@ -233,6 +233,26 @@ class TestTrust:
         run.drafts["answer"]._text[3] ^= 4
         held.verifier.tell(held.now)
         assert (receipt(held)["verdict"], receipt(held)["verdict_reason"]) == ("unverified", "self_check")
+
+    def test_a_verifier_over_another_model_verifies_nothing(self, held: Bench) -> None:
+        """The slot changed while the answer waited: its receipt names the model that made it."""
+        held.verifier_lost()
+        other = FACTS.model_copy(update={"sha256": "ef" * 32})
+        held.core.runner.verifier_indication(Ready(model=other), held.now)
+        held.pump()
+        held.verifier.tell(held.now)
+        assert (receipt(held)["verdict"], receipt(held)["verdict_reason"]) == ("unverified", "self_check")
+
+    def test_an_answer_that_ends_before_its_time_was_up_is_made_again(self, bench: Bench) -> None:
+        """By the engine's own figures: its clock or its deadline was hit, and a beginning is not the answer."""
+        bench.ready()
+        bench.ask(1, time_budget_s=60)
+        bench.engine.finish(bench.now, "time")
+        assert not bench.verifier.asked
+        bench.pump()
+        finish(bench)
+        word = receipt(bench)
+        assert (word["verdict"], word["stop"], word["restarts"]) == ("verified", "eos", 1)
 
     def test_a_question_that_changed_between_journal_and_prompt_is_not_answered(self, bench: Bench) -> None:
         """Frozen messages with a hash of their own, but not those of the question beside them."""

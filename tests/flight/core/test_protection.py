@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flight.core.protection import EVENTS_PER_S
+from flight.core.status import Status
 from flight.integrity.protocol import Copied, Found, Guarded, Passed, Rate, Scrub
 from tests.flight.core.bench import Bench
 
@@ -73,6 +74,7 @@ def test_what_guards_the_image_is_told(bench: Bench) -> None:
 
 def test_damage_is_counted_by_rung(bench: Bench) -> None:
     """Every outcome has a channel, whoever found it."""
+    bench.verifier_ready()
     for outcome in ("bit", "bit", "parity", "flash", "gone"):
         bench.core.protection.found(found(outcome), bench.now)
     bench.core.protection.found(found("copy", part="codes"), bench.now)
@@ -188,3 +190,27 @@ def test_the_report_says_what_was_found(bench: Bench) -> None:
     (said,) = [one.args for one in bench.heard if one.name == "integrity.status"]
     assert (said["by_flash"], said["unrepaired"], said["detail"]) == (1, 1, "Page 7 is unrepaired.")
     assert (said["manifest_sha256"], said["self_made"], said["pages"]) == (bytes.fromhex("ab" * 32), True, 1138)
+
+
+class TestLoading:
+    """Engine and verifier copy vocabulary and template as they load: what was repaired meanwhile both may have."""
+
+    def test_a_verifier_that_loads_while_damage_is_repaired_starts_anew(self, bench: Bench) -> None:
+        """Once for each process: a burst asks for no more."""
+        bench.core.protection.status(Status(pids={"verifier": 7}))
+        for page in range(3):
+            bench.core.protection.heard(found(page=page), bench.now)
+        assert wishes(bench) == ["restart_child"]
+        bench.core.protection.status(Status(pids={"verifier": 8}))
+        bench.core.protection.heard(found(), bench.now)
+        assert wishes(bench) == ["restart_child"] * 2
+
+    @pytest.mark.parametrize("said", [{"part": "parity"}, {"part": "codes", "outcome": "copy"}])
+    def test_what_nobody_copies_is_no_reason(self, bench: Bench, said: dict[str, Any]) -> None:
+        bench.core.protection.heard(found(**said), bench.now)
+        assert wishes(bench) == []
+
+    def test_nor_is_damage_once_it_has_loaded(self, bench: Bench) -> None:
+        bench.verifier_ready()
+        bench.core.protection.heard(found(), bench.now)
+        assert wishes(bench) == []

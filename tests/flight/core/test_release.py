@@ -87,6 +87,13 @@ def test_what_was_not_checked_in_full_is_not_verified(
     assert (release.checked(word(asked)) if isinstance(asked, Check) else asked) == expected
 
 
+@pytest.mark.parametrize("said", [{"how": "pages"}, {"passes": 0}], ids=["no replay", "no pass over the pages"])
+def test_a_verifier_that_left_something_out_does_not_make_it_verified(said: dict[str, Any]) -> None:
+    """What is switched on is core's word, what was done is the verifier's: both must be the whole check."""
+    release = Release(Policy(), "full")
+    assert release.checked(word(make(release), **said)) == Released("unverified", "protection_off")
+
+
 def test_after_a_disagreement_the_answer_is_made_again_and_the_exact_re_run_decides() -> None:
     """The engine was wrong: what it makes now is what the re-run had given."""
     release = Release(Policy(), "full")
@@ -114,6 +121,14 @@ def test_a_third_text_that_nobody_gave_before_needs_another_round() -> None:
     assert release.checked(no(make(release, (1, 7, 7)), 1, 2)) == Again()
     assert release.checked(word(make(release, (1, 8, 8)))) == Again()
     assert release.checked(word(make(release, (1, 8, 8)))) == Released("verified")
+
+
+def test_an_answer_without_a_token_is_no_witness_for_another() -> None:
+    """The clock ended the first before its first token: the next stands alone, as any third text does."""
+    release = Release(Policy(), "full")
+    assert release.checked(word(make(release, (), "time"), False, reason="prompt")) == Again()
+    assert release.checked(word(make(release, (1, 7, 7)))) == Again()
+    assert release.checked(word(make(release, (1, 7, 7)))) == Released("verified")
 
 
 def test_an_end_is_a_choice_like_another() -> None:

@@ -14,7 +14,7 @@ from tests.flight.verifier.rig import Rig
 
 STYLES = st.builds(
     Style,
-    temperature=st.sampled_from([0.0, 0.01, 0.3, 0.8, 1.0, 2.5]),
+    temperature=st.sampled_from([0.0, 1e-40, 1e-6, 0.01, 0.3, 0.8, 1.0, 2.5]),
     top_p=st.sampled_from([1.0, 0.95, 0.5, 0.05]),
     top_k=st.sampled_from([0, 1, 5, 40]),
     seed=st.integers(0, 2**32 - 1),

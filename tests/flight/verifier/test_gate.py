@@ -108,6 +108,18 @@ def test_an_answer_of_nothing_that_the_clock_cut_off_has_nothing_to_check(rig: R
     assert rig.gate.check(rig.told(run_for(), [], "time")).agrees
 
 
+def test_an_answer_that_the_clock_cut_off_before_its_prompt_was_read_is_no_disagreement(rig: Rig) -> None:
+    """The engine has told no hash of the prompt then; with a token, or with another hash, that is no excuse."""
+    untold = {"prompt_sha256": "0" * 64}
+    nothing = rig.told(run_for(), [], "time").model_copy(update=untold)
+    assert rig.gate.check(nothing).agrees
+    assert rig.gate.check(nothing.model_copy(update={"prompt_sha256": "1" * 64})).reason == "prompt"
+    assert rig.gate.check(nothing.model_copy(update={"stop": "eos"})).reason == "prompt"
+    clean = rig.answer(run_for())
+    begun = rig.told(clean.run, list(clean.token_ids[:3]), "time")
+    assert rig.gate.check(begun.model_copy(update=untold)).reason == "prompt"
+
+
 def test_thinking_counts_as_much_as_the_answer(rig: Rig) -> None:
     """A token of the thinking text is checked, and its hash."""
     check = rig.answer(run_for(thinking=True))
@@ -204,6 +216,32 @@ class TestDamage:
         assert len(checked.findings) == 3
         assert rig.gate.guard is not None
         rig.gate.guard.full_pass()
+
+    def test_what_only_the_second_pass_finds_asks_for_the_whole_answer_too(
+        self, rig: Rig, other_gate: Callable[..., Gate]
+    ) -> None:
+        """The replay computed with it: what it confirmed behind the last near tie is not confirmed."""
+        clean = rig.answer(run_for())
+        least = rig.gate.check(clean).least_margin
+        assert least is not None
+        gate = other_gate(margin=float(np.nextafter(least, np.inf)))
+        steps: list[int] = []
+
+        def note(step: str, _done: int, total: int) -> None:
+            if step == "rerun":
+                steps.append(total)
+
+        def strike(step: str, done: int, total: int) -> None:
+            note(step, done, total)
+            if step == "replay" and done == total:
+                rig.flip("blk.2.ffn_down.weight", at=2, bit=0)
+
+        assert gate.check(clean, note).agrees
+        assert max(steps) < len(clean.token_ids) + 1, "the near tie is not the last position"
+        steps.clear()
+        checked = gate.check(clean, strike)
+        assert (checked.agrees, checked.how, checked.passes) == (True, "rerun", 3)
+        assert set(steps) == {len(clean.token_ids) + 1}
 
     def test_a_flip_during_the_re_run_is_a_disagreement_and_never_a_pass(self, rig: Rig) -> None:
         clean = rig.answer(run_for()).model_copy(update={"suspect": True})
