@@ -16,7 +16,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,24 +104,27 @@ class Table:
     def code(self, page: int) -> Code | None:
         """The code of `page` from a whole copy of its block; None when both copies are lost."""
         block, place = divmod(page, PER_BLOCK)
-        for copy in (0, 1):
-            if self.whole(copy, block):
-                entry = self.copies[copy, block]
-                return Code(int(entry["crc"][place]), int(entry["hash"][place]))
-        return None
+        entry = self._entry(block)
+        return None if entry is None else Code(int(entry["crc"][place]), int(entry["hash"][place]))
 
     def page_crcs(self, block: int) -> NDArray[np.uint32] | None:
         """The CRCs of the pages of `block` (uint32, at most 64) from a whole copy, or None."""
-        for copy in (0, 1):
-            if self.whole(copy, block):
-                count = min(PER_BLOCK, self.pages.count - block * PER_BLOCK)
-                crcs: NDArray[np.uint32] = self.copies[copy, block]["crc"][:count].astype(np.uint32)
-                return crcs
-        return None
+        entry = self._entry(block)
+        return None if entry is None else entry["crc"][: len(self.pages_of(block))].astype(np.uint32)
+
+    def page_hashes(self, block: int) -> list[int] | None:
+        """The XXH3-64 of the pages of `block` (at most 64) from a whole copy, or None."""
+        entry = self._entry(block)
+        return None if entry is None else entry["hash"][: len(self.pages_of(block))].tolist()
 
     def pages_of(self, block: int) -> range:
         """The pages whose codes are in `block`."""
         return range(block * PER_BLOCK, min((block + 1) * PER_BLOCK, self.pages.count))
+
+    def _entry(self, block: int) -> Any:
+        """A whole copy of `block` (BLOCK), or None."""
+        whole = next((copy for copy in (0, 1) if self.whole(copy, block)), None)
+        return None if whole is None else self.copies[whole, block]
 
 
 @dataclass(frozen=True)

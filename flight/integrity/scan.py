@@ -1,25 +1,31 @@
-"""The pass over the pages: CRC-32C at the speed of memory, in runs of 256 KiB.
+"""The pass over the pages at the speed of memory: XXH3-64 of each large page, CRC-32C of small ones in runs of 256 KiB.
 
-The CRC of a run is computed once from the CRCs of its pages (`crc.chain`), so small pages cost no more calls than large
-ones, and each call is long enough for `crc32c` to release the GIL. Only a run that differs is looked at page by page.
+XXH3 keeps up with memory where CRC-32C does not (35 against 17 GB/s on one Zen 5 core that reads 33), and is proof by
+itself. A small page is too short for a call of its own: the CRC of a run is computed once from those of its pages
+(`crc.chain`). Only a run that differs is looked at page by page, and there the CRC says which bit it is.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from xxhash import xxh3_64_intdigest
+
 from flight.integrity.codes import PER_BLOCK, Table
 from flight.integrity.crc import chain, crc32c
 
 RUN: Final = 256 << 10
-"""Bytes in one call: multiples of both page sizes, and of no more than the 64 pages of one block."""
+"""Bytes in one call for small pages: a multiple of their size, and of no more than the 64 pages of one block."""
+
+LARGE: Final = 64 << 10
+"""Pages of this size and above are runs of their own."""
 
 
 class Scanner:
     """Compares `view`, the bytes of one image, with its table."""
 
     def __init__(self, view: memoryview, table: Table) -> None:
-        """Compute the CRCs of the runs. `view` has the table's size."""
+        """Take or compute the sums of the runs. `view` has the table's size."""
         if view.nbytes != table.pages.bytes:
             raise ValueError(f"expected {table.pages.bytes} bytes, found {view.nbytes}")
         self._take(view, table)
@@ -37,7 +43,8 @@ class Scanner:
     def _take(self, view: memoryview, table: Table) -> None:
         self._view = view
         self._table = table
-        self._per_run = min(RUN // table.pages.page_bytes, PER_BLOCK)
+        self._hashed = table.pages.page_bytes >= LARGE
+        self._per_run = 1 if self._hashed else min(RUN // table.pages.page_bytes, PER_BLOCK)
         self._run_bytes = self._per_run * table.pages.page_bytes
 
     @property
@@ -58,18 +65,19 @@ class Scanner:
     def scan(self, first: int = 0, count: int | None = None, *, deep: bool = False) -> list[int]:
         """The pages of `count` runs from `first` on that are not as their codes say, in order.
 
-        `deep` compares XXH3-64 too: it finds what CRC-32C cannot (of four flips and more, one pattern in 2^32). A page
-        whose codes are lost in both copies is returned as well.
+        `deep` compares both sums of small pages, too: XXH3-64 finds what CRC-32C cannot (of four flips and more, one
+        pattern in 2^32). A page whose codes are lost in both copies is returned as well.
         """
         last = self.runs if count is None else min(first + count, self.runs)
         size, view, codes = self._run_bytes, self._view, self.run_codes
+        code_of = xxh3_64_intdigest if self._hashed else crc32c
         bad: list[int] = []
         for run in range(first, last):
-            if deep or crc32c(view[run * size : (run + 1) * size]) != codes[run]:
-                bad += self._look(run, deep)
+            if deep or code_of(view[run * size : (run + 1) * size]) != codes[run]:
+                bad += self._look(run, deep=deep or self._hashed)
         return bad
 
-    def _look(self, run: int, deep: bool) -> list[int]:
+    def _look(self, run: int, *, deep: bool) -> list[int]:
         pages = self._table.pages
         bad = []
         for page in range(run * self._per_run, min((run + 1) * self._per_run, pages.count)):
@@ -84,8 +92,11 @@ class Scanner:
         return bad
 
     def _block_codes(self, block: int) -> list[int | None]:
-        """The CRCs of the runs of a block; None where the codes are lost."""
+        """The sums of the runs of a block; None where the codes are lost."""
         pages, per_run = self._table.pages, self._per_run
+        if self._hashed:
+            hashes = self._table.page_hashes(block)
+            return [None] * len(self._table.pages_of(block)) if hashes is None else [*hashes]
         crcs = self._table.page_crcs(block)
         if crcs is None:
             return [None] * -(-len(self._table.pages_of(block)) // per_run)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from flight.integrity.crc import advance, apply, crc32c, single_bits
 from flight.integrity.measure import measure
-from flight.integrity.scan import Scanner
+from flight.integrity.scan import LARGE, Scanner
 from tests.flight.integrity.protection import Protected, protect
 
 
@@ -24,12 +25,12 @@ def scanner(guarded: Protected) -> Scanner:
 @example(128 * 4096, 4096)
 @example(129 * 4096 + 1, 4096)
 def test_the_codes_of_the_runs_are_those_of_their_bytes(size: int, page_bytes: int) -> None:
-    """Joined from page codes without the data; the last run may be short, and its last page too."""
+    """CRCs joined from page codes without the data, or a large page's hash; the last run and page may be short."""
     guarded = protect(size, page_bytes)
     found = scanner(guarded)
     view = memoryview(guarded.original)
     runs = [view[at : at + found.run_bytes] for at in range(0, size, found.run_bytes)]
-    assert found.run_codes == [crc32c(run) for run in runs]
+    assert found.run_codes == [xxh3_64_intdigest(run) if page_bytes >= LARGE else crc32c(run) for run in runs]
     assert found.runs == len(runs)
     assert found.scan() == []
 
@@ -63,6 +64,27 @@ def test_damage_that_keeps_the_crc_is_found_by_a_deep_pass_only() -> None:
     assert scanner(guarded).scan(deep=True) == [3]
 
 
+def test_a_pass_over_large_pages_finds_what_keeps_the_crc() -> None:
+    """Their first look is XXH3-64 itself."""
+    guarded = protect(400_000, 65536)
+    hide(guarded, page=3, byte=100)
+    assert scanner(guarded).scan() == [3]
+
+
+def test_no_single_flip_leaves_the_hash_of_a_large_page_as_it_was() -> None:
+    """All 524,288 of one page: what CRC-32C guarantees by its algebra, XXH3-64 is shown to keep."""
+    page = bytearray(np.random.default_rng(4).bytes(LARGE))
+    right = xxh3_64_intdigest(page)
+    kept = 0
+    for byte in range(LARGE):
+        for bit in range(8):
+            page[byte] ^= 1 << bit
+            kept += xxh3_64_intdigest(page) == right
+            page[byte] ^= 1 << bit
+    assert kept == 0
+    assert xxh3_64_intdigest(page) == right
+
+
 def hide(guarded: Protected, page: int, byte: int) -> None:
     """Damage `page` so that its CRC-32C stays the same."""
     start, end = guarded.pages.span(page)
@@ -72,9 +94,10 @@ def hide(guarded: Protected, page: int, byte: int) -> None:
         guarded.image[end - 4 + place] ^= value
 
 
-def test_a_damaged_code_of_a_run_costs_a_look_and_is_made_again() -> None:
+@pytest.mark.parametrize("page_bytes", [4096, 65536])
+def test_a_damaged_code_of_a_run_costs_a_look_and_is_made_again(page_bytes: int) -> None:
     """It is not guarded itself: the page codes are."""
-    guarded = protect(1_000_000, 4096)
+    guarded = protect(1_000_000, page_bytes)
     look = scanner(guarded)
     right = list(look.run_codes)
     look.run_codes[2] = (look.run_codes[2] or 0) ^ 1
@@ -82,9 +105,10 @@ def test_a_damaged_code_of_a_run_costs_a_look_and_is_made_again() -> None:
     assert look.run_codes == right
 
 
-def test_pages_whose_codes_are_lost_are_returned() -> None:
+@pytest.mark.parametrize("page_bytes", [4096, 65536])
+def test_pages_whose_codes_are_lost_are_returned(page_bytes: int) -> None:
     """What cannot be judged is not taken for good."""
-    guarded = protect(70 * 4096, 4096)
+    guarded = protect(70 * page_bytes, page_bytes)
     guarded.codes.image.copies["crc"][:, 1, 0] ^= np.uint32(1)
     assert scanner(guarded).scan() == list(range(64, 70))
 
