@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 
 from flight.core.custody import Custody
 from flight.core.moment import Moment
-from flight.core.receipt import Proof
+from flight.core.receipt import Proof, Texts
 from flight.core.release import UNVERIFIED, VERIFIED, Ask, Decision, Evidence, Policy, Release, Released
 from flight.core.reporter import Reporter
-from flight.core.run import KINDS, ActiveRun
+from flight.core.run import ActiveRun
 from flight.inference.protocol import Cancel, Done, Message, ModelFacts, Ready, Run
 from flight.settings import FlightSettings
 from flight.verifier.protocol import Checked, Indication
@@ -102,7 +101,7 @@ class Gatekeeper:
         """Whether an answer is at the gate."""
         return self._checking is not None
 
-    def proof(self, run: ActiveRun, texts: dict[str, bytes], facts: ModelFacts | None, now: Moment) -> Proof:
+    def proof(self, run: ActiveRun, texts: Texts, facts: ModelFacts | None, now: Moment) -> Proof:
         """What the receipt says of the gate; `texts` are what it will speak of."""
         released = _still_confirmed(run, texts, facts, self._custody.blind)
         self.verified += released.verdict == VERIFIED
@@ -174,7 +173,7 @@ class Gatekeeper:
         self._reporter.event("inference.gate_disagreed", {**said, "token": checked.differs_at or 0}, now)
 
 
-def _still_confirmed(run: ActiveRun, texts: dict[str, bytes], facts: ModelFacts | None, blind: bool) -> Released:
+def _still_confirmed(run: ActiveRun, texts: Texts, facts: ModelFacts | None, blind: bool) -> Released:
     """The verdict, if the texts that are to be signed are still those that the gate confirmed, over the same model.
 
     `blind`: the scrubber fails its self-tests, and the gate looks at pages with the same code.
@@ -182,7 +181,7 @@ def _still_confirmed(run: ActiveRun, texts: dict[str, bytes], facts: ModelFacts 
     released, check = run.released, run.release.confirmed if run.release is not None else None
     if released.verdict != VERIFIED:
         return released
-    found = tuple(hashlib.sha256(texts[kind]).hexdigest() for kind in KINDS)
+    found = (texts.answer_sha256.hex(), texts.thinking_sha256.hex())
     same_model = facts is not None and facts.sha256 == run.checked_over
     if blind or check is None or not same_model or found != (check.answer_sha256, check.thinking_sha256):
         return Released(UNVERIFIED, "self_check")

@@ -103,7 +103,8 @@ class Protection:
 
     def found(self, found: Found, now: Moment) -> None:
         """Damage, found by the scrubber or by the verifier: counted, told, and where it stays, handed on."""
-        self._suspect()
+        if found.acts:
+            self._suspect()
         self._custody.found(found.outcome)
         place = found.places[0] if found.places else None
         where = place.text if place else ", ".join(found.tensors)
@@ -111,7 +112,7 @@ class Protection:
         if told:
             said = {"part": found.part, "page": found.page, "outcome": found.outcome, "bits": found.bits or 0}
             self._reporter.event("integrity.damage_found", {**said, "place": where}, now)
-        if found.outcome == "unrepaired":
+        if found.outcome == "unrepaired" and found.acts:  # without a parity page there is still flash
             self._unrepaired(found, told, now)
         elif found.part == "image" and self._loading():
             self._load_again()

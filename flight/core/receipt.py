@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flight.inference.protocol import ModelFacts
@@ -63,6 +63,21 @@ class Proof:
     faults_allowed: bool = False
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What the model said, and its hashes, taken once: what the gate confirmed is compared with what is signed."""
+
+    answer: bytes = b""
+    thinking: bytes = b""
+    answer_sha256: bytes = field(init=False)
+    thinking_sha256: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the hashes."""
+        object.__setattr__(self, "answer_sha256", hashlib.sha256(self.answer).digest())
+        object.__setattr__(self, "thinking_sha256", hashlib.sha256(self.thinking).digest())
+
+
 def receipt(
     query: Query,
     state: str,
@@ -70,13 +85,14 @@ def receipt(
     figures: Figures,
     facts: ModelFacts | None,
     queued_ms: int,
-    proof: Proof = Proof(),
+    proof: Proof,
+    texts: Texts,
 ) -> dict[str, Any]:
-    """The arguments of `inference.receipt` for a query whose texts are in place, but for what `Signer.seal` adds.
+    """The arguments of `inference.receipt`, but for what `Signer.seal` adds.
 
     Energy is unknown, which is not zero, and no command is authenticated.
     """
-    answer, thinking, scene = query.answer or b"", query.thinking or b"", query.scene
+    scene = query.scene
     return {
         **dataclasses.asdict(proof),
         "query_id": query.id,
@@ -89,10 +105,10 @@ def receipt(
         "request_sha256": NO_HASH if query.is_lost else request_sha256(query.args),
         "scene": query.args["scene"],
         "prompt_sha256": figures.prompt_sha256,
-        "answer_sha256": hashlib.sha256(answer).digest(),
-        "answer_bytes": len(answer),
-        "thinking_sha256": hashlib.sha256(thinking).digest(),
-        "thinking_bytes": len(thinking),
+        "answer_sha256": texts.answer_sha256,
+        "answer_bytes": len(texts.answer),
+        "thinking_sha256": texts.thinking_sha256,
+        "thinking_bytes": len(texts.thinking),
         "segment_bytes": SEGMENT_BYTES,
         "prompt_tokens": figures.prompt_tokens,
         "tokens": figures.tokens,

@@ -16,7 +16,7 @@ from flight.core.custody import Custody
 from flight.core.draft import Draft
 from flight.core.gatekeeper import Gatekeeper
 from flight.core.moment import Moment
-from flight.core.receipt import Figures, Proof, receipt
+from flight.core.receipt import Figures, Proof, Texts, receipt
 from flight.core.release import Again, Decision, Released
 from flight.core.renewal import Renewal
 from flight.core.reporter import Reporter
@@ -345,10 +345,9 @@ class Runner:
             reason = "time_budget"
         self.active = None
         self.gate.drop(run)
-        texts = {kind: draft.text for kind, draft in run.drafts.items()}
-        if state != q.DONE:
-            # A run that was cut off may have less than what was sent before it: keep what ground may have.
-            texts = {kind: draft.longest for kind, draft in run.drafts.items()}
+        # A run that was cut off may have less than what was sent before it: keep what ground may have.
+        done = state == q.DONE
+        texts = Texts(**{kind: draft.text if done else draft.longest for kind, draft in run.drafts.items()})
         last = list(run.close())
         facts = self.facts or run.facts
         proof = self.gate.proof(run, texts, facts, now)
@@ -371,7 +370,7 @@ class Runner:
         figures: Figures,
         now: Moment,
         *,
-        texts: dict[str, bytes] | None = None,
+        texts: Texts = Texts(),  # noqa: B008 - a frozen value
         last: Iterable[tuple[str, Segment]] = (),
         started: bool = True,
         detail: str = "",
@@ -381,13 +380,12 @@ class Runner:
         """Commit the final word, then say it."""
         if self.active is not None and self.active.query.id == query.id:
             self.active = None
-        texts = texts or dict.fromkeys(KINDS, b"")
-        query = query.with_changes(**texts)
+        said = {"answer": texts.answer, "thinking": texts.thinking}
         queued_ms = int(1000 * query.waited(now.mission) / self._settings.clock.speed)
-        word = receipt(query, state, reason, figures, facts or self.facts, queued_ms, proof)
+        word = receipt(query, state, reason, figures, facts or self.facts, queued_ms, proof, texts)
         word = self._signer.seal(word)
         query = self._journal.finish(
-            query, state, reason, now.mission, **texts, prompt_sha256=figures.prompt_sha256, receipt=word
+            query, state, reason, now.mission, **said, prompt_sha256=figures.prompt_sha256, receipt=word
         )
         self._teller.end()
         self._reporter.report("inference.receipt", word, now)

@@ -55,6 +55,11 @@ class Finding:
         """Whether the bytes are now proven right."""
         return self.outcome is not Outcome.UNREPAIRED
 
+    @property
+    def acts(self) -> bool:
+        """Whether it can have to do with an answer; parity can not: what is made from it is proven before it counts."""
+        return self.part is not Part.PARITY
+
     def sentence(self) -> str:
         """The finding for a person."""
         what = {Part.IMAGE: "Page", Part.PARITY: "Parity page", Part.CODES: "Block of page codes"}[self.part]

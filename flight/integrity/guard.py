@@ -48,8 +48,13 @@ class Pass:
 
     @property
     def unrepaired(self) -> int:
-        """Findings that no rung repaired: what was computed meanwhile cannot be trusted."""
+        """Findings that no rung repaired."""
         return len(self.findings) - self.repaired
+
+    @property
+    def acting(self) -> tuple[Finding, ...]:
+        """Findings that can have to do with what is computed over the image."""
+        return tuple(finding for finding in self.findings if finding.acts)
 
 
 class Guard:

@@ -95,6 +95,11 @@ class Found(Message):
     chunk: int
     sentence: str
 
+    @property
+    def acts(self) -> bool:
+        """As `Finding.acts`."""
+        return self.part != "parity"
+
     @classmethod
     def of(cls, finding: Finding, manifest: Manifest) -> Self:
         """The message of a finding in the image of `manifest`."""

@@ -27,6 +27,7 @@ class Image:
         self._shm = Path(settings.model.shm_dir).expanduser() if settings.model.shm_dir else None
         self._image: RamImage | None = None
         self._model = settings.model_path
+        self._threads: int | None = None
         self.copy_to: Path | None = None
         """Where the scrubber keeps a copy of the model on flash; None: nowhere."""
 
@@ -88,12 +89,14 @@ class Image:
 
     def _engine(self) -> EngineSettings:
         image, model = self._made(), self._settings.model
+        if self._threads is None:  # once for both minds and all their starts: it changes rounding
+            self._threads = thread_count(model.threads, image.bytes)
         return EngineSettings(
             image=image.path,
             image_sha256=image.sha256,
             name=self._model.stem,
             n_ctx=model.n_ctx,
-            threads=thread_count(model.threads, image.bytes),  # once, for both minds: it changes rounding
+            threads=self._threads,
             n_batch=model.n_batch,
             n_ubatch=model.n_ubatch,
             faults=self._settings.faults.allowed,

@@ -100,18 +100,18 @@ class Gate:
         if reason:
             return tally.result(agrees=False, reason=reason)
         last_open = self._replay(tally, decoder)
-        if tally.check.suspect or tally.found:
+        if tally.check.suspect or tally.acting:
             last_open = tally.count - 1
         if last_open < 0:
             return tally.result(agrees=True)
         tally.how = "rerun"
         if not self._pass(tally, BEFORE_SECOND_PASS):
             return tally.result(agrees=False, reason="unrepaired")
-        if tally.found:
+        if tally.acting:
             last_open = tally.count - 1  # what has come since the first pass may have acted on the replay
         if not self._rerun(tally, decoder, last_open):
             return tally.result(agrees=False, reason="tokens")
-        if (tally.check.suspect or tally.found) and not self._held(tally):
+        if (tally.check.suspect or tally.acting) and not self._held(tally):
             return tally.result(agrees=False, reason="unrepaired")
         return tally.result(agrees=True)
 
@@ -130,8 +130,8 @@ class Gate:
 
     def _held(self, tally: Tally) -> bool:
         """After damage, one pass more: a cell that lets go of its repair would have acted on the re-run, too."""
-        before = len(tally.found)
-        return self._pass(tally, BEFORE_LAST_PASS) and len(tally.found) == before
+        before = tally.acting
+        return self._pass(tally, BEFORE_LAST_PASS) and tally.acting == before
 
     # ---- question and texts ----------------------------------------------------------------
 

@@ -44,9 +44,14 @@ class Tally:
         return len(self.check.token_ids) + (self.check.stop == "eos")
 
     @property
+    def acting(self) -> int:
+        """How many findings can have to do with the answer; a damaged parity page is told, and no more."""
+        return sum(one.acts for one in self.found)
+
+    @property
     def unrepaired(self) -> bool:
-        """Whether some of it could not be repaired."""
-        return any(one.unrepaired for one in self.passes)
+        """Whether some of these could not be repaired: what was computed meanwhile cannot be trusted."""
+        return any(one.acts and one.outcome == "unrepaired" for one in self.found)
 
     @property
     def damaged(self) -> bool:

@@ -94,7 +94,7 @@ class Verifier:
     def _prove(self) -> None:
         """What was copied out of the image while it was loaded (vocabulary, template) must have been right then."""
         repairs = self._gate.settings.repair  # without it damage stays, and a fresh process would meet the same
-        if self._guard is not None and repairs and self._guard.full_pass().findings:
+        if self._guard is not None and repairs and self._guard.full_pass().acting:
             raise Unsound("the image was damaged while the verifier loaded it")
         if not self._gate.settings.replay:
             return  # there is nothing that could say no but the pages, which test themselves
@@ -113,7 +113,7 @@ class Verifier:
     # ---- work ------------------------------------------------------------------------------
 
     def _check(self, check: Check) -> Checked | None:
-        """The result, or None when core wants it no more."""
+        """The result, or None when core wants it no more. Raises `Unsound` for one that core cannot have asked."""
 
         def progress(step: Step, done: int, total: int) -> None:
             self._duty.enter(step)
@@ -127,9 +127,8 @@ class Verifier:
             if self._left is not None:
                 raise self._left from None
             return None
-        except QueryRefused as error:
-            _log.error("check of %s refused: %s", check.id, error)
-            return None
+        except QueryRefused as error:  # core waits for a word: it asks the fresh process, or does without
+            raise Unsound(f"the check of {check.id} is refused: {error}") from error
 
     def _attend(self) -> bool:
         """Called from llama.cpp, where no exception may pass; says whether to stop."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.flight.client import Client
-from tests.flight.process import Flight
+from tests.flight.process import Flight, await_true
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,8 @@ def test_damaged_code_is_found_and_its_process_renewed(flight: Callable[..., Fli
     process.start(client)
     client.ask(1, "Which vessels are dark?", scene="bay")
     assert client.answer(1)[1]["outcome"] == "done"
-    assert "code of engine" in process.log()
+    for child in ("engine", "verifier", "scrubber"):
+        await_true(f"the code of {child} is looked at", lambda child=child: f"code of {child}: " in process.log())
     assert "code damaged" not in process.log()
     for child in ("engine", "verifier", "scrubber"):
         ready = process.ready()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flight.core.gatekeeper import Gatekeeper
 from flight.inference.protocol import Cancel, Ready
 from flight.integrity.protocol import Found
 from tests.flight.core.bench import FACTS, Bench, finish, text_for
@@ -233,6 +234,20 @@ class TestTrust:
         run.drafts["answer"]._text[3] ^= 4
         held.verifier.tell(held.now)
         assert (receipt(held)["verdict"], receipt(held)["verdict_reason"]) == ("unverified", "self_check")
+
+    def test_what_is_signed_is_the_hash_that_was_compared(self, held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A flip in the text behind the comparison leaves a receipt of the right text, which ground's does not fit."""
+        right = held.verifier.asked[0].answer_sha256
+        compared = Gatekeeper.proof
+
+        def flips(gate: Gatekeeper, run: Any, texts: Any, *rest: Any) -> Any:
+            proof = compared(gate, run, texts, *rest)
+            object.__setattr__(texts, "answer", texts.answer[:-1] + b"?")
+            return proof
+
+        monkeypatch.setattr(Gatekeeper, "proof", flips)
+        held.verifier.tell(held.now)
+        assert (receipt(held)["verdict"], receipt(held)["answer_sha256"].hex()) == ("verified", right)
 
     def test_a_verifier_over_another_model_verifies_nothing(self, held: Bench) -> None:
         """The slot changed while the answer waited: its receipt names the model that made it."""

@@ -98,6 +98,14 @@ def test_what_no_rung_repairs_asks_for_the_other_slot_once(bench: Bench) -> None
     assert wishes(bench) == ["other_slot", "other_slot"]
 
 
+def test_parity_that_no_rung_repairs_is_told_and_changes_no_slot(bench: Bench) -> None:
+    """It acts on no answer, and flash still repairs the image: the model in use is sound."""
+    bench.core.protection.found(found("unrepaired", part="parity"), bench.now)
+    assert wishes(bench) == []
+    assert len(events(bench, "integrity.damage_found")) == 1
+    assert channels(bench)["UNR_N"] == 1
+
+
 def test_with_repair_switched_off_no_slot_is_asked_for(tmp_path: Path) -> None:
     """The other slot would be damaged just the same: whoever switches repair off wants to see the damage."""
     bench = Bench(tmp_path, integrity={"repair": False})

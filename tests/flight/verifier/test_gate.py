@@ -217,6 +217,25 @@ class TestDamage:
         assert rig.gate.guard is not None
         rig.gate.guard.full_pass()
 
+    def test_parity_that_cannot_be_repaired_has_nothing_to_do_with_an_answer(self, rig: Rig) -> None:
+        """A stuck cell in a parity page: told on every pass, and neither doubted for it nor computed again."""
+        clean = rig.answer(run_for())
+        guard = rig.gate.guard
+        assert guard is not None
+
+        def let_go(at: str, done: int, total: int) -> None:
+            if at == "pages" and done == 0:
+                guard.ladder.parity.view[17] ^= 4
+
+        try:
+            checked = rig.gate.check(clean, let_go)
+            stuck = guard.ladder.tell([], [0], "it is stuck")
+        finally:
+            guard.full_pass()
+        assert [found.part for found in checked.findings] == ["parity"]
+        assert (checked.agrees, checked.how, checked.passes) == (True, "replay", 1)
+        assert [(one.repaired, one.acts) for one in stuck] == [(False, False)]
+
     def test_what_only_the_second_pass_finds_asks_for_the_whole_answer_too(
         self, rig: Rig, other_gate: Callable[..., Gate]
     ) -> None:
