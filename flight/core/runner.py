@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from flight.core.conversation import asks_for, freeze, intact
 from flight.core.custody import Custody
 from flight.core.draft import Draft
+from flight.core.final_word import Ending, FinalWord
 from flight.core.gatekeeper import Gatekeeper
 from flight.core.moment import Moment
-from flight.core.receipt import Figures, Proof, Texts, receipt
+from flight.core.receipt import Texts
 from flight.core.release import Again, Decision, Released
 from flight.core.renewal import Renewal
 from flight.core.reporter import Reporter
@@ -46,7 +47,7 @@ from flight.store.journal import Journal
 from flight.store.query import Query
 from flight.verifier.protocol import Checked, Checking
 from flight.verifier.protocol import Indication as GateIndication
-from spacelink import DICTIONARY, Segment
+from spacelink import DICTIONARY
 
 LOG = logging.getLogger("flight.core")
 
@@ -73,7 +74,7 @@ class Runner:
         self._scenes = scenes
         self._teller = Teller(journal, reporter, draft_file, settings.core.progress_s)
         self._housekeeping = housekeeping
-        self._signer = signer
+        self._final_word = FinalWord(journal, reporter, self._teller, signer, settings.clock.speed)
         self._queue: deque[Query] = deque()
         self.active: ActiveRun | None = None
         self.requests: list[Request] = []
@@ -114,7 +115,7 @@ class Runner:
 
     def lost(self, query: Query, now: Moment) -> None:
         """A query is damaged in every copy: say so in a receipt."""
-        self._finish(query, q.FAILED, q.DAMAGED, Figures(), now)
+        self._finish(query, Ending(q.FAILED, q.DAMAGED, facts=self.facts), now)
 
     @property
     def waiting(self) -> int:
@@ -155,11 +156,11 @@ class Runner:
             name = query.args["scene"]
             scene = self._housekeeping() if name == HOUSEKEEPING else self._scenes.load(name) if name else None
         except SceneRefused as refusal:
-            self._finish(query, q.FAILED, refusal.reason, Figures(), now, started=False)
+            self._finish(query, Ending(q.FAILED, refusal.reason, started=False, facts=self.facts), now)
             return
         parent = self._journal.find(query.args["parent"]) if query.args["parent"] else None
         if query.args["parent"] and (parent is None or parent.messages is None):
-            self._finish(query, q.FAILED, "parent_unknown", Figures(), now, started=False)
+            self._finish(query, Ending(q.FAILED, "parent_unknown", started=False, facts=self.facts), now)
             return
         frozen = freeze(query, scene, parent)
         data = scene.data if scene else None
@@ -169,7 +170,7 @@ class Runner:
 
     def _resume(self, run: ActiveRun, now: Moment) -> None:
         if not intact(run.query):
-            self._finish(run.query, q.FAILED, "state_damaged", Figures(), now)
+            self._finish(run.query, Ending(q.FAILED, "state_damaged", facts=self.facts), now)
             return
         self._reporter.event(
             "inference.query_resumed", {"query_id": run.query.id, "restarts": min(run.query.restarts, 65535)}, now
@@ -348,57 +349,24 @@ class Runner:
         # A run that was cut off may have less than what was sent before it: keep what ground may have.
         done = state == q.DONE
         texts = Texts(**{kind: draft.text if done else draft.longest for kind, draft in run.drafts.items()})
-        last = list(run.close())
+        last = tuple(run.close())
         facts = self.facts or run.facts
         proof = self.gate.proof(run, texts, facts, now)
-        self._finish(
-            run.query, state, reason, run.figures, now, texts=texts, last=last, detail=detail, proof=proof, facts=facts
-        )
+        end = Ending(state, reason, detail, figures=run.figures, texts=texts, last=last, proof=proof, facts=facts)
+        self._finish(run.query, end, now)
         if state == q.DONE and self.renewal.answered() and self.facts is not None:
             self._renew(now)
 
     def _drop(self, query: Query, state: str, reason: str, now: Moment) -> None:
         """End a query that waits."""
         self._queue = deque(one for one in self._queue if one.id != query.id)
-        self._finish(query, state, reason, Figures(), now)
+        self._finish(query, Ending(state, reason, facts=self.facts), now)
 
-    def _finish(
-        self,
-        query: Query,
-        state: str,
-        reason: str,
-        figures: Figures,
-        now: Moment,
-        *,
-        texts: Texts = Texts(),  # noqa: B008 - a frozen value
-        last: Iterable[tuple[str, Segment]] = (),
-        started: bool = True,
-        detail: str = "",
-        proof: Proof = Proof(),  # noqa: B008 - a frozen value
-        facts: ModelFacts | None = None,
-    ) -> None:
-        """Commit the final word, then say it."""
+    def _finish(self, query: Query, end: Ending, now: Moment) -> None:
+        """The final word on a query, whether it runs or not."""
         if self.active is not None and self.active.query.id == query.id:
             self.active = None
-        said = {"answer": texts.answer, "thinking": texts.thinking}
-        queued_ms = int(1000 * query.waited(now.mission) / self._settings.clock.speed)
-        word = receipt(query, state, reason, figures, facts or self.facts, queued_ms, proof, texts)
-        word = self._signer.seal(word)
-        query = self._journal.finish(
-            query, state, reason, now.mission, **said, prompt_sha256=figures.prompt_sha256, receipt=word
-        )
-        self._teller.end()
-        self._reporter.report("inference.receipt", word, now)
-        self._teller.send(query, last, now)
-        if state == q.DONE:
-            self._reporter.completed(query.request_id, now)
-            return
-        if state == q.FAILED:
-            self._reporter.event("inference.query_failed", {"query_id": query.id, "reason": reason}, now)
-        if query.is_lost:
-            return  # whose telecommand it was is not known any more
-        say = self._reporter.failed if started else self._reporter.start_failed
-        say(query.request_id, reason, detail, now)
+        self._final_word.give(query, end, now)
 
 
 def _known(reason: str) -> str:
