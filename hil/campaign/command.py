@@ -32,21 +32,35 @@ def plans() -> None:
 
     Example:  `orbitlm hil campaign plans`
     """
+    from hil.campaign.forecast import arms_of
     from hil.campaign.plan import load_plan, shipped
 
     with sentences():
         for name in shipped():
             plan = load_plan(name)
-            typer.echo(f"{name:22} {plan.total:>7} injections x {len(plan.arms)} arms, {plan.lane} lane")
+            typer.echo(f"{name:22} {plan.total:>7} injections x {arms_of(plan)}, {plan.lane} lane")
             typer.echo(f"{'':22} {plan.description}")
 
 
 @app.command()
 def run(
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A shipped plan, or a TOML file.")],
-    injections: Annotated[int, typer.Option("--injections", min=0, help="How many; 0: as the plan says.")] = 0,
+    injections: Annotated[
+        int,
+        typer.Option(
+            "--injections",
+            min=0,
+            help="How many in all, shared among the strata as the plan shares its own; 0: as many as the plan says.",
+        ),
+    ] = 0,
     halfwidth: Annotated[
-        float, typer.Option("--until-halfwidth", min=0, help="Stop when every arm's interval is this narrow.")
+        float,
+        typer.Option(
+            "--until-halfwidth",
+            metavar="X",
+            min=0,
+            help="Stop as soon as the 95 % interval of every arm's silent rate is at most 2 X wide; 0.005: ± 0.5 %.",
+        ),
     ] = 0.0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: this one.")] = 1,
     scheduler: Annotated[str, typer.Option("--scheduler", metavar="ADDRESS", help="An existing Dask cluster.")] = "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any, Final
 
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import load_plan
+from hil.errors import CampaignError
+from hil.files import read_json
 
 _HEADS: Final = (
     "campaign", "injections", "silent, protected (95 % bound)", "UNVERIFIED or refused", "lost",
@@ -20,10 +21,17 @@ _PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
 
 def digest(folders: list[Path]) -> str:
     """The table, in Markdown, a row for each campaign in the order of the plan `all`."""
-    summaries = [json.loads((folder / "summary.json").read_text(encoding="utf-8")) for folder in folders]
+    summaries = [_summary(folder) for folder in folders]
     rows = [_HEADS, *(_cells(values) for values in sorted(summaries, key=lambda values: _rank(values["plan"])))]
     lines = [f"| {' | '.join(cells)} |\n" for cells in rows]
     return "".join((lines[0], f"|{'---|' * len(_HEADS)}\n", *lines[1:]))
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    found = read_json(folder / "summary.json")
+    if not isinstance(found, dict):
+        raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
+    return found
 
 
 def filled(page: str, folder: Path) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from hil.campaign.draw import draw_fault
 from hil.campaign.interval import clopper_pearson, sample_size
 from hil.campaign.options import Options
 from hil.campaign.plan import Plan
+from hil.faults import Subject
 
 ROW_S: Final = {"fast": 0.065, "flight": 1.5, "guard": 0.6}
 """Seconds of one core for one row (one injection in one arm), by lane: measured with cadet on the machine of CI."""
@@ -14,8 +16,14 @@ ROW_BYTES: Final = 350
 """Bytes of a row in a shard: measured."""
 
 
+TRIES: Final = 8
+"""Faults of every stratum that a dry run draws: each of its models and instants is likely to be among them."""
+
+
 def forecast(plan: Plan, options: Options) -> list[str]:
-    """Sentences about time, disk and interval."""
+    """Sentences about time, disk and interval. Raises `CampaignError` where a stratum cannot be drawn."""
+    plan.need_model()
+    _draw_some(plan)
     injections = options.injections or plan.total
     rows = injections * len(plan.arms)
     workers = max(1, options.workers)
@@ -24,14 +32,33 @@ def forecast(plan: Plan, options: Options) -> list[str]:
     half = clopper_pearson(injections // 2, injections)
     bits = 8 * plan.model_path.stat().st_size
     lines = [
-        f"{plan.name}: {injections} injections in {len(plan.arms)} arms ({', '.join(plan.arms)}), {plan.lane} lane.",
-        f"Time:     about {minutes:.0f} min with {workers} worker{'s' if workers > 1 else ''} (from rates measured "
+        f"{plan.name}: {injections} injections in {arms_of(plan)} ({', '.join(plan.arms)}), {plan.lane} lane.",
+        f"Time:     about {_time(minutes)} with {workers} worker{'s' if workers > 1 else ''} (from rates measured "
         "with cadet on one core; other models are slower).",
-        f"Disk:     about {rows * ROW_BYTES / 1e6:.1f} MB.",
-        f"Interval: with no silent corruption the 95 % upper end is {100 * bound.high:.4f} %; at a rate of one half "
-        f"the half-width is {100 * half.halfwidth:.2f} %.",
+        f"Disk:     about {rows * ROW_BYTES / 1e6:.2g} MB.",
+        f"Interval: with no silent corruption the 95 % upper end is {100 * bound.high:.2g} %; at a rate of one half "
+        f"the half-width is {100 * half.halfwidth:.2g} %.",
         f"Leveugle: {sample_size(bits, 0.01):,} injections give a margin of 1 % for the {bits:,} bits of {plan.model}.",
     ]
     return lines + [
         f"  {stratum.name:28} {round(stratum.count * injections / plan.total):>7}" for stratum in plan.strata
     ]
+
+
+def arms_of(plan: Plan) -> str:
+    """How many arms, in words."""
+    return f"{len(plan.arms)} arm{'s' if len(plan.arms) > 1 else ''}"
+
+
+def _time(minutes: float) -> str:
+    if minutes < 1:
+        return f"{max(1, round(60 * minutes))} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _draw_some(plan: Plan) -> None:
+    """Draw a few faults of every stratum, over the model file and an answer of the usual length."""
+    subject = Subject(plan.model_path).with_answer(tuple(range(200)), tuple(range(30)), "An answer.", 0.1)
+    for stratum in plan.strata:
+        for index in range(TRIES):
+            draw_fault(stratum, plan.seed, index, subject)

@@ -137,6 +137,14 @@ class Plan(_Part):
             return cadet_path()
         return (Path(self.folder) / Path(self.model).expanduser()).absolute()
 
+    def need_model(self) -> None:
+        """Raise `CampaignError` where its file is not there."""
+        if not self.model_path.is_file():
+            raise CampaignError(
+                f"Plan {self.name} needs the model {self.model}, and there is no {self.model_path}: name one with "
+                "--model (orbitlm models random makes one of random weights)."
+            )
+
     def arm_values(self) -> tuple[Arm, ...]:
         """The arms, in the plan's order."""
         return tuple(Arm(name, arm.settings, arm.assurance, arm.protection) for name, arm in self.arms.items())
@@ -219,7 +227,17 @@ def parse_plan(text: str, name: str, folder: str) -> Plan:
         raise CampaignError(f"The plan {name} is not valid TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = place + ".".join(str(part) for part in first["loc"]) or "the plan"
+        where = place + _place(first["loc"], values) or "the plan"
         said = first["msg"].removeprefix("Value error, ")
         raise CampaignError(f"The plan {name}: {where}: {said}.") from error
     return plan
+
+
+def _place(loc: tuple[int | str, ...], values: Mapping[str, Any]) -> str:
+    """Where in the TOML text; a stratum is called by its name, or counted from 1 where it has none."""
+    words = [str(part) for part in loc]
+    if len(loc) > 1 and loc[0] == "strata" and isinstance(loc[1], int):
+        name = values["strata"][loc[1]].get("name")
+        words[:2] = [f"stratum {name!r}" if isinstance(name, str) and name else f"stratum {loc[1] + 1}"]
+        return " ".join([words[0], ".".join(words[1:])]).rstrip()
+    return ".".join(words)

@@ -102,7 +102,14 @@ def document(plan: Plan, options: Options) -> dict[str, Any]:
 
 def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
     """Run a plan to its end, or on from where it stopped. Raises `CampaignError`."""
+    plan.need_model()
     results = Results(options.out)
+    with results.held():
+        _run(plan, options, screen, results)
+    return results
+
+
+def _run(plan: Plan, options: Options, screen: Screen, results: Results) -> None:
     results.begin(document(plan, options), resume=options.resume)
     known = _read_goldens(options.out)
     if known and set(known) != {question.id for question in plan.ask()}:
@@ -127,7 +134,7 @@ def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
     open_ended = options.halfwidth and not options.injections
     indices = (index for index in (count() if open_ended else range(wanted)) if index not in before)
     if not open_ended and len(before & set(range(wanted))) == wanted:
-        return results
+        return
     try:
         if options.workers == 0 and not options.scheduler:
             _here(plan, known, indices, options.out, screen, done)
@@ -142,7 +149,6 @@ def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
         raise
     finally:
         keeper.flush()
-    return results
 
 
 def _here(plan: Plan, known: dict[str, Golden], indices: Iterator[int], out: Path, screen: Screen, done: Any) -> None:

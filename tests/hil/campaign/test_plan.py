@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hil.campaign.draw import draw_fault
-from hil.campaign.plan import Plan, Stratum, load_plan, parse_plan, shipped
+from hil.campaign.forecast import forecast
+from hil.campaign.options import Options
+from hil.campaign.plan import ArmPlan, Plan, Stratum, load_plan, parse_plan, shipped
 from hil.campaign.question import cadet_questions, questions_from
 from hil.errors import CampaignError
 from hil.faults import Fault, Subject
@@ -55,7 +57,9 @@ def test_the_default_arms_are_protected_and_bare() -> None:
     ("text", "said"),
     [
         ("name = 3", "name"),
-        (ONE.replace("count = 3", "count = 0"), "count"),
+        (ONE.replace("count = 3", "count = 0"), "plan.toml: stratum 'a' count: "),
+        (ONE + '[[strata]]\nname = "b"\n', "stratum 'b' count: Field required"),
+        (ONE + "[[strata]]\ncount = 1\n", "stratum 2 name: Field required"),
         (ONE + "what = 1\n", "what"),
         (ONE + '[[strata]]\nname = "a"\ncount = 1\n', "same name"),
         ("name = ", "TOML"),
@@ -92,6 +96,27 @@ def test_every_stratum_of_a_shipped_plan_can_be_drawn_and_gives_the_same_fault_a
 def test_a_stratum_that_cannot_be_drawn_is_named() -> None:
     with pytest.raises(CampaignError, match="Stratum odd"):
         draw_fault(Stratum(name="odd", count=1, where={"colours": ["red"]}), 1, 0, Subject(cadet_path()))
+
+
+def test_a_dry_run_draws_every_stratum_and_needs_the_model() -> None:
+    """What could not be drawn after the golden answers is said before them."""
+    strata = (Stratum(name="good", count=1), Stratum(name="odd", count=1, where={"tensors": ["no.such.*"]}))
+    plan = Plan(name="p", strata=strata)
+    with pytest.raises(CampaignError, match="Stratum odd cannot be drawn"):
+        forecast(plan, Options(Path("out")))
+    with pytest.raises(CampaignError, match=r"there is no .*/gone.gguf: name one with --model"):
+        forecast(plan.model_copy(update={"model": "gone.gguf"}), Options(Path("out")))
+
+
+@pytest.mark.parametrize(
+    ("injections", "arms", "time"),
+    [(10, "1 arm ", "about 1 s "), (30_000, "1 arm ", "32 min"), (200_000, "1 arm ", "3.6 h")],
+)
+def test_a_forecast_rounds_as_a_person_would(injections: int, arms: str, time: str) -> None:
+    plan = Plan(name="p", arms={"protected": ArmPlan()}, strata=(Stratum(name="s", count=1),))
+    head, lasts, *_ = forecast(plan, Options(Path("out"), injections=injections))
+    assert arms in head
+    assert time in lasts
 
 
 def test_questions_of_a_file_carry_their_facts_and_patterns(tmp_path: Path) -> None:

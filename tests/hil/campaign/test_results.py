@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,20 @@ def test_a_folder_is_not_overwritten_and_resumed_only_by_its_own_campaign(tmp_pa
     Results(tmp_path).begin({**DOCUMENT, "command": "another"}, resume=True)
     with pytest.raises(CampaignError, match="its model_sha256 differs"):
         Results(tmp_path).begin({**DOCUMENT, "model_sha256": "b" * 64}, resume=True)
+
+
+def test_two_campaigns_never_write_to_one_folder(tmp_path: Path) -> None:
+    """The lock goes with the process that held it: one that was killed leaves the folder free."""
+    script = "import sys, time, pathlib; from hil.campaign.results import Results\n"
+    script += "with Results(pathlib.Path(sys.argv[1])).held(): print('held', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(CampaignError, match=f"writing to {tmp_path} now"), Results(tmp_path).held():
+            pass
+        other.kill()
+    with Results(tmp_path).held():
+        pass
 
 
 def test_rows_that_only_the_report_holds_are_joined_by_new_ones(tmp_path: Path) -> None:
