@@ -137,9 +137,14 @@ def _latency(values: dict[str, Any]) -> str:
         for key, text in words.items():
             one = found[key]
             if one["count"]:
-                cells = "".join(f"<td class=n>{1e3 * one[mark]:.3g} ms</td>" for mark in ("p50", "p90", "p99", "max"))
+                cells = "".join(f"<td class=n>{_span(one[mark])}</td>" for mark in ("p50", "p90", "p99", "max"))
                 lines.append(f"<tr><td>{escape(arm)}</td><td>{text}</td><td class=n>{one['count']}</td>{cells}</tr>")
     return f"<table>{''.join(lines)}</table>"
+
+
+def _span(seconds: float) -> str:
+    """A time with three digits, in the unit that a person would take."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
 
 def _ways(values: dict[str, Any]) -> str:

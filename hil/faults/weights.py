@@ -8,7 +8,7 @@ Of codes and parity: nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -18,7 +18,7 @@ from typing import Any, Final
 from flight.integrity.map import Place as Meaning
 from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
-from hil.faults.injection import Injection, strike
+from hil.faults.injection import Change, Injection, strike
 from hil.faults.memory import FileMemory
 from hil.faults.places import BitPlace
 from hil.faults.subject import Subject
@@ -55,13 +55,14 @@ class Weights:
         place = fault.place
         assert isinstance(place, BitPlace)
         places = victim.subject.map
-        return strike(
+        made = strike(
             fault,
             FileMemory(victim.need("image")),
             (place.offset, place.bit),
             naming=lambda offset, bit: str(places.place(offset, bit)),
-            labels=labels(places.place(place.offset, place.bit)),
         )
+        made.labels = labels(_acting(made.changed, victim.subject) or places.place(place.offset, place.bit))
+        return made
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,13 @@ class GuardFile:
         assert isinstance(place, BitPlace)
         memory = FileMemory(victim.need(self.name))
         return strike(fault, memory, (place.offset % memory.size, place.bit), labels={"file": self.name})
+
+
+def _acting(changed: Sequence[Change], subject: Subject) -> Meaning | None:
+    """The first changed bit that is of a tensor: a burst that begins before the tensors may well reach them."""
+    first = min((tensor.offset for tensor in subject.info.tensors), default=0)
+    found = (subject.map.place(one.offset, one.bits[0]) for one in changed if one.offset >= first)
+    return next((one for one in found if one.tensor), None)
 
 
 def labels(meaning: Meaning) -> dict[str, str]:

@@ -82,6 +82,20 @@ def test_uniform_weights_are_uniform(bare_subject: Subject) -> None:
     assert all(abs(count - 300) < 5 * 17 for count in counts)
 
 
+def test_a_burst_that_begins_before_the_tensors_and_reaches_them_is_called_by_what_it_reaches(
+    image: Path, bare_subject: Subject
+) -> None:
+    """It can act on answers, which is what a campaign asks the label for; one that stays in the header cannot."""
+    first = min(tensor.offset for tensor in bare_subject.info.tensors)
+    page = {"name": "page", "page_bytes": 4096}
+    for offset, named in ((first - 100, True), (first - 20_000, False)):
+        fault = Fault.from_dict({"target": "weights", "place": {"offset": offset, "bit": 0}, "model": page, "seed": 5})
+        made = inject(fault, Victim(bare_subject, image=image))
+        touched = any(one.offset >= first for one in made.changed)
+        assert touched == bool(made.labels["tensor"]) == named
+        made.undo()
+
+
 def test_a_repair_is_not_undone(image: Path, bare_subject: Subject) -> None:
     right = image.read_bytes()
     made = inject(draw("weights", bare_subject, seed=1), Victim(bare_subject, image=image))
