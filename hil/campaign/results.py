@@ -3,6 +3,7 @@
 campaign.json        the plan, versions, machine, command, model hash: everything that makes it repeatable
 golden.json          the golden answer of every question
 rows/NNNNNN.parquet  shards as they were written; a torn one cannot exist
+lock                 held by the campaign that writes here
 rows.parquet, rows.csv, summary.json, report.html, figures/   made from them by `report`
 
 >>> frame = load_results(Path("out/campaign/weights-by-field"))
