@@ -50,7 +50,8 @@ def run(
         typer.Option(
             "--injections",
             min=0,
-            help="How many in all, shared among the strata as the plan shares its own; 0: as many as the plan says.",
+            help="How many in all, over all strata: the first N of the plan's order, which interleaves the strata so "
+            "that each has its share, in whole injections (--dry-run lists them); 0: as many as the plan says.",
         ),
     ] = 0,
     halfwidth: Annotated[
@@ -59,7 +60,8 @@ def run(
             "--until-halfwidth",
             metavar="X",
             min=0,
-            help="Stop as soon as the 95 % interval of every arm's silent rate is at most 2 X wide; 0.005: ± 0.5 %.",
+            help="Stop as soon as the half-width of the 95 % interval of the silent rate is at most X in every arm "
+            "(0.005: ± 0.5 %); without --injections it goes on beyond the plan's number until then. 0: no early end.",
         ),
     ] = 0.0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Local processes; 0: this one.")] = 1,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any, Final
 
+from hil.campaign.interval import percent_up
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import load_plan
 from hil.errors import CampaignError
@@ -28,6 +28,8 @@ def digest(folders: list[Path]) -> str:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise CampaignError(f"There is no folder {folder}: name those of campaigns.")
     found = read_json(folder / "summary.json")
     if not isinstance(found, dict):
         raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
@@ -55,10 +57,10 @@ def _cells(values: dict[str, Any]) -> tuple[str, ...]:
     plan = load_plan(values["plan"])
     protected, bare = values["arms"]["protected"]["outcomes"], values["arms"].get("bare")
     silent = protected[Outcome.SILENT]
-    said = f"{silent['hits']:,} (≤ {_bound(silent['high'])})"
+    said = f"{silent['hits']:,} (≤ {percent_up(silent['high'])})"
     alarms = protected[Outcome.FALSE_ALARM]
     if set(plan.targets) == {"none"}:
-        said += f"; false alarms {alarms['hits']:,} (≤ {_bound(alarms['high'])})"
+        said += f"; false alarms {alarms['hits']:,} (≤ {percent_up(alarms['high'])})"
     return (
         f"`{values['plan']}`: {plan.short}",
         f"{values['injections']:,}",
@@ -73,12 +75,6 @@ def _cells(values: dict[str, Any]) -> tuple[str, ...]:
 def _interval(cell: dict[str, Any]) -> str:
     low, high = (f"{100 * cell[end]:.2g}" for end in ("low", "high"))
     return f"{cell['hits']:,} of {cell['trials']:,} = {_share(cell['rate'])} [{low}, {high}]"
-
-
-def _bound(rate: float) -> str:
-    """A bound, rounded up: one that was rounded down would promise more than was shown."""
-    unit = 10.0 ** (math.floor(math.log10(100 * rate)) - 1)
-    return _share(math.ceil(100 * rate / unit - 1e-9) * unit / 100)
 
 
 def _share(rate: float) -> str:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Final
 
 from hil.campaign.draw import draw_fault
-from hil.campaign.interval import clopper_pearson, sample_size
+from hil.campaign.interval import clopper_pearson, percent_up, sample_size
 from hil.campaign.options import Options
 from hil.campaign.plan import Plan
+from hil.errors import CampaignError
 from hil.faults import Subject
+from models.errors import ModelFileError
 
 ROW_S: Final = {"fast": 0.065, "flight": 1.5, "guard": 0.6}
 """Seconds of one core for one row (one injection in one arm), by lane: measured with cadet on the machine of CI."""
 ROW_BYTES: Final = 350
 """Bytes of a row in a shard: measured."""
-
-
 TRIES: Final = 8
-"""Faults of every stratum that a dry run draws: each of its models and instants is likely to be among them."""
+"""Faults that a dry run draws of every stratum with each of its models at each of its instants: chance chooses among
+the other words, so a wrong one in a long list may still be missed."""
 
 
 def forecast(plan: Plan, options: Options) -> list[str]:
-    """Sentences about time, disk and interval. Raises `CampaignError` where a stratum cannot be drawn."""
+    """Sentences about time, disk and interval. Raises `CampaignError` where the run could not begin."""
     plan.need_model()
-    _draw_some(plan)
+    plan.ask()
+    try:
+        _draw_some(plan)
+    except ModelFileError as error:
+        raise CampaignError(str(error)) from error
     injections = options.injections or plan.total
     rows = injections * len(plan.arms)
     workers = max(1, options.workers)
@@ -36,13 +42,11 @@ def forecast(plan: Plan, options: Options) -> list[str]:
         f"Time:     about {_time(minutes)} with {workers} worker{'s' if workers > 1 else ''} (from rates measured "
         "with cadet on one core; other models are slower).",
         f"Disk:     about {rows * ROW_BYTES / 1e6:.2g} MB.",
-        f"Interval: with no silent corruption the 95 % upper end is {100 * bound.high:.2g} %; at a rate of one half "
-        f"the half-width is {100 * half.halfwidth:.2g} %.",
+        f"Interval: with no silent corruption the 95 % upper end is {percent_up(bound.high)}; at a rate of one half "
+        f"the half-width is {percent_up(half.halfwidth)}.",
         f"Leveugle: {sample_size(bits, 0.01):,} injections give a margin of 1 % for the {bits:,} bits of {plan.model}.",
     ]
-    return lines + [
-        f"  {stratum.name:28} {round(stratum.count * injections / plan.total):>7}" for stratum in plan.strata
-    ]
+    return lines + [f"  {name:36} {count:>7}" for name, count in plan.shares(injections).items()]
 
 
 def arms_of(plan: Plan) -> str:
@@ -57,8 +61,13 @@ def _time(minutes: float) -> str:
 
 
 def _draw_some(plan: Plan) -> None:
-    """Draw a few faults of every stratum, over the model file and an answer of the usual length."""
-    subject = Subject(plan.model_path).with_answer(tuple(range(200)), tuple(range(30)), "An answer.", 0.1)
+    """Draw a few faults of every stratum, over the model file and, but where none is made, a usual answer."""
+    subject = Subject(plan.model_path)
+    _ = subject.info, subject.map  # read once: `with_answer` hands them on
+    if plan.lane != "guard":
+        subject = subject.with_answer(tuple(range(200)), tuple(range(30)), "An answer.", 0.1)
     for stratum in plan.strata:
-        for index in range(TRIES):
-            draw_fault(stratum, plan.seed, index, subject)
+        for model, at in product(stratum.model, stratum.at):
+            one = stratum.model_copy(update={"model": (model,), "at": (at,)})
+            for index in range(TRIES):
+                draw_fault(one, plan.seed, index, subject)

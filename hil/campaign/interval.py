@@ -43,6 +43,12 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> I
     return Interval(hits, trials, hits / trials, low, high)
 
 
+def percent_up(rate: float) -> str:
+    """A bound in percent, two digits, rounded up: one that was rounded down would promise more than was shown."""
+    unit = 10.0 ** (math.floor(math.log10(100 * rate)) - 1)
+    return f"{math.ceil(100 * rate / unit - 1e-9) * unit:.2g} %"
+
+
 def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float:
     """The one-sided upper bound: the rate is above it with probability 1 - confidence at most (0 of n: 3/n)."""
     return clopper_pearson(hits, trials, 2 * confidence - 1).high

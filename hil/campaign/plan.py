@@ -173,6 +173,12 @@ class Plan(_Part):
         numbers = np.repeat(np.arange(len(counts)), counts)
         return np.asarray(numbers[np.lexsort((numbers, places))], dtype=np.int64)
 
+    def shares(self, injections: int) -> dict[str, int]:
+        """How many of the first `injections` trials fall to each stratum, by its name."""
+        rounds, rest = divmod(injections, self.total)
+        more = np.bincount(self._order[:rest], minlength=len(self.strata))
+        return {one.name: rounds * one.count + int(extra) for one, extra in zip(self.strata, more, strict=True)}
+
     def stratum_of(self, index: int) -> Stratum:
         """The stratum of trial `index`; beyond `total` the round begins anew."""
         return self.strata[int(self._order[index % self.total])]
@@ -237,7 +243,8 @@ def _place(loc: tuple[int | str, ...], values: Mapping[str, Any]) -> str:
     """Where in the TOML text; a stratum is called by its name, or counted from 1 where it has none."""
     words = [str(part) for part in loc]
     if len(loc) > 1 and loc[0] == "strata" and isinstance(loc[1], int):
-        name = values["strata"][loc[1]].get("name")
+        found = values["strata"][loc[1]]
+        name = found.get("name") if isinstance(found, dict) else ""
         words[:2] = [f"stratum {name!r}" if isinstance(name, str) and name else f"stratum {loc[1] + 1}"]
         return " ".join([words[0], ".".join(words[1:])]).rstrip()
     return ".".join(words)

@@ -61,7 +61,7 @@ class Weights:
             (place.offset, place.bit),
             naming=lambda offset, bit: str(places.place(offset, bit)),
         )
-        made.labels = labels(_acting(made.changed, victim.subject) or places.place(place.offset, place.bit))
+        made.labels = labels(_telling(place, made.changed, victim.subject))
         return made
 
 
@@ -86,11 +86,20 @@ class GuardFile:
         return strike(fault, memory, (place.offset % memory.size, place.bit), labels={"file": self.name})
 
 
-def _acting(changed: Sequence[Change], subject: Subject) -> Meaning | None:
-    """The first changed bit that is of a tensor: a burst that begins before the tensors may well reach them."""
+def _telling(place: BitPlace, changed: Sequence[Change], subject: Subject) -> Meaning:
+    """The bit that a fault is called by: its own where that is of a tensor and changed, else the first that is both.
+
+    A burst that begins before the tensors may well reach them, and the upsets of many days pass their place by. What
+    changed no tensor is called by its own bit, or by the first that it changed where it spared its own.
+    """
+    own = subject.map.place(place.offset, place.bit)
+    struck = any(one.offset == place.offset and place.bit in one.bits for one in changed)
+    if not changed or (struck and own.tensor):
+        return own
     first = min((tensor.offset for tensor in subject.info.tensors), default=0)
     found = (subject.map.place(one.offset, one.bits[0]) for one in changed if one.offset >= first)
-    return next((one for one in found if one.tensor), None)
+    hit = next((one for one in found if one.tensor), None)
+    return hit or (own if struck else subject.map.place(changed[0].offset, changed[0].bits[0]))
 
 
 def labels(meaning: Meaning) -> dict[str, str]:

@@ -175,7 +175,7 @@ def test_a_dry_run_tells_time_disk_and_interval_and_runs_nothing(plan: Path, tmp
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert all(word in done.stdout for word in ("Time:", "Disk:", "0.0123 %", "Leveugle"))
+    assert all(word in done.stdout for word in ("Time:", "Disk:", "0.013 %", "Leveugle"))
     assert not out.exists()
 
 

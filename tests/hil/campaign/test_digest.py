@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from hil.campaign.digest import ORDER, digest, filled
 from hil.campaign.plan import load_plan, shipped
+from hil.errors import CampaignError
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "docs" / "results" / "campaigns"
@@ -35,6 +38,13 @@ def test_a_silent_answer_stands_in_its_row(tmp_path: Path) -> None:
     values["arms"]["protected"]["outcomes"]["silent"] |= {"hits": 7, "high": 0.25}
     (tmp_path / "summary.json").write_text(json.dumps(values), encoding="utf-8")
     assert "| 7 (≤ 25 %) |" in digest([tmp_path])
+
+
+def test_a_folder_that_is_not_there_and_one_without_a_campaign_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=r"There is no folder .*/nowhere"):
+        digest([tmp_path / "nowhere"])
+    with pytest.raises(CampaignError, match="no finished campaign in"):
+        digest([tmp_path])
 
 
 def test_a_bound_is_rounded_up(tmp_path: Path) -> None:

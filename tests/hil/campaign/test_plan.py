@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hil.campaign.draw import draw_fault
 from hil.campaign.forecast import forecast
 from hil.campaign.options import Options
-from hil.campaign.plan import ArmPlan, Plan, Stratum, load_plan, parse_plan, shipped
+from hil.campaign.plan import ArmPlan, Plan, Questions, Stratum, load_plan, parse_plan, shipped
 from hil.campaign.question import cadet_questions, questions_from
 from hil.errors import CampaignError
 from hil.faults import Fault, Subject
@@ -64,6 +65,7 @@ def test_the_default_arms_are_protected_and_bare() -> None:
         (ONE + '[[strata]]\nname = "a"\ncount = 1\n', "same name"),
         ("name = ", "TOML"),
         ('name = "x"\nstrata = []\n', "strata"),
+        ('name = "x"\nstrata = [1]\n', "stratum 1"),
         (ONE + "[arms.odd.settings.integrity]\npage = false\n", "arms.odd.settings.integrity.page: Extra"),
     ],
 )
@@ -106,6 +108,49 @@ def test_a_dry_run_draws_every_stratum_and_needs_the_model() -> None:
         forecast(plan, Options(Path("out")))
     with pytest.raises(CampaignError, match=r"there is no .*/gone.gguf: name one with --model"):
         forecast(plan.model_copy(update={"model": "gone.gguf"}), Options(Path("out")))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "words", [{"at": ("start", "token", "check", "final", "noon")}, {"model": ("single", "two", "page", "row", "nope")}]
+)
+def test_a_dry_run_draws_every_model_and_instant_of_a_stratum(seed: int, words: dict[str, tuple[str, ...]]) -> None:
+    """Whatever the seed: one wrong word in a list is found for certain."""
+    plan = Plan.model_validate({"name": "p", "seed": seed, "strata": [{"name": "odd", "count": 1, **words}]})
+    with pytest.raises(CampaignError, match="Stratum odd cannot be drawn: There is no"):
+        forecast(plan, Options(Path("out")))
+
+
+@pytest.mark.parametrize(
+    "stratum",
+    [
+        {"where": {"tensors": 5}},
+        {"where": {"bits": [[1]]}},
+        {"target": "process", "where": {"regions": ["nope"]}},
+        {"target": "kv", "where": {"cells": "nope"}},
+    ],
+)
+def test_a_value_that_a_word_does_not_take_is_told_with_its_stratum(stratum: dict[str, Any]) -> None:
+    plan = Plan.model_validate({"name": "p", "strata": [{"name": "odd", "count": 1, **stratum}]})
+    with pytest.raises(CampaignError, match="Stratum odd cannot be drawn"):
+        forecast(plan, Options(Path("out")))
+
+
+def test_a_dry_run_needs_a_model_that_is_one_and_questions_that_are_there(tmp_path: Path) -> None:
+    plan = Plan(name="p", folder=str(tmp_path), strata=(Stratum(name="s", count=1),))
+    (tmp_path / "odd.gguf").write_text("no model")
+    with pytest.raises(CampaignError, match="not a GGUF file"):
+        forecast(plan.model_copy(update={"model": "odd.gguf"}), Options(Path("out")))
+    with pytest.raises(CampaignError, match=r"gone\.jsonl"):
+        forecast(plan.model_copy(update={"questions": Questions(file="gone.jsonl")}), Options(Path("out")))
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 400))
+@settings(max_examples=50, deadline=None)
+def test_the_shares_that_a_dry_run_lists_are_those_of_the_run(counts: list[int], injections: int) -> None:
+    plan = plan_of(counts)
+    seen = Counter(plan.stratum_of(index).name for index in range(injections))
+    assert plan.shares(injections) == {one.name: seen[one.name] for one in plan.strata}
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,14 @@ def test_other_questions_do_not_join_a_campaign(plan: Plan, tmp_path: Path) -> N
         run(plan, tmp_path / "out", resume=True)
 
 
+def test_a_run_holds_its_folder_before_it_writes(plan: Plan, tmp_path: Path) -> None:
+    """A second campaign is refused, and leaves nothing of its own beside the lock."""
+    out = tmp_path / "out"
+    with Results(out).held(), pytest.raises(CampaignError, match=f"writing to {out} now"):
+        run(plan, out)
+    assert [path.name for path in out.iterdir()] == ["lock"]
+
+
 def test_a_file_that_is_no_model_is_refused_in_a_sentence_and_the_folder_stays_free(plan: Plan, tmp_path: Path) -> None:
     broken = plan.model_copy(update={"model": str(tmp_path / "own.toml")})
     for _ in range(2):

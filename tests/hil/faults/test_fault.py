@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hil.errors import FaultError
 from hil.faults import Fault, Instant, Subject, Victim, draw, inject, target_of
 from hil.faults.targets import target_names
+from hil.faults.weights import labels
 from models import cadet_path
 
 ANSWERED = Subject(cadet_path(), prompt=(5, 6, 7, 8), tokens=tuple(range(40)), text="a text", seconds=0.5)
@@ -93,6 +94,38 @@ def test_a_burst_that_begins_before_the_tensors_and_reaches_them_is_called_by_wh
         made = inject(fault, Victim(bare_subject, image=image))
         touched = any(one.offset >= first for one in made.changed)
         assert touched == bool(made.labels["tensor"]) == named
+        assert named or made.labels == labels(bare_subject.map.place(offset, 0))
+        made.undo()
+
+
+def test_a_burst_that_begins_in_a_tensor_is_called_by_the_bit_that_was_drawn(
+    image: Path, bare_subject: Subject
+) -> None:
+    """Not by the first of its page: a stratum of scales is one of scales in the table, too."""
+    for seed in range(5):
+        fault = draw("weights", bare_subject, seed=seed, where={"roles": ["scale"], "bits": [14]}, model="page")
+        made = inject(fault, Victim(bare_subject, image=image))
+        assert (made.labels["role"], made.labels["bit"]) == ("scale", "14")
+        made.undo()
+
+
+def test_upsets_that_pass_their_place_by_are_called_by_what_they_hit(image: Path, bare_subject: Subject) -> None:
+    """Poisson upsets fall anywhere: the place drawn for them, here of a tensor, says nothing of what they change."""
+    tensors = bare_subject.info.tensors
+    first, size = min(tensor.offset for tensor in tensors), bare_subject.info.file_bytes
+    values = {
+        "target": "weights",
+        "place": {"offset": max(tensor.offset for tensor in tensors), "bit": 0},
+        "model": {"name": "poisson", "rate": 4e-8, "days": 1.0},
+    }
+    faults = [Fault.from_dict({**values, "seed": seed}) for seed in range(2000)]
+    hits = [[one.offset for one in fault.model.strike((0, 0), size, fault.rng("model"))] for fault in faults]
+    header = next(fault for fault, hit in zip(faults, hits, strict=True) if hit and max(hit) < first)
+    both = next(fault for fault, hit in zip(faults, hits, strict=True) if hit and min(hit) < first <= max(hit))
+    for fault, named in ((header, False), (both, True)):
+        made = inject(fault, Victim(bare_subject, image=image))
+        assert bool(made.labels["tensor"]) == named
+        assert made.labels["field"] != "header" if named else made.labels["field"] == "header"
         made.undo()
 
 
