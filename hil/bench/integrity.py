@@ -109,7 +109,7 @@ class IntegrityBench:
             (
                 f"decode beside the scrubber, {self.threads} thread(s)",
                 f"{self.decode_on:.1f} of {self.decode_off:.1f} tokens/s",
-                f"−{self.scrub_cost:.1%} (quartiles {low:.1%} … {high:.1%})",
+                f"costs {self.scrub_cost:.1%} (quartiles {low:.1%} … {high:.1%})",
                 "≤ 2 %",
             ),
         )
