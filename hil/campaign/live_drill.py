@@ -15,7 +15,7 @@ from typing import Final
 
 from hil.campaign.companion import Companion
 from hil.campaign.flight_arm import FlightArm
-from hil.campaign.flight_evidence import Disturbance, Loss, evidence_of
+from hil.campaign.flight_evidence import Disturbance, Loss, evidence_of, findings
 from hil.campaign.inquiry import Inquiry, Query
 from hil.campaign.lane import Trial
 from hil.campaign.outcome import Evidence
@@ -101,13 +101,20 @@ class LiveDrill:
             return None
         proven = None
         if self._strike.in_image:
-            repairs = self._arm.arm.settings.get("integrity", {}).get("repair", True)
-            until = time.monotonic() + (REPAIR_S if repairs else 0.0)
-            proven = self._inquiry.follow(self._strike.repaired, until)
+            arm = self._arm.arm
+            repairs = arm.guarded and arm.settings.get("integrity", {}).get("repair", True)
+            self._inquiry.follow(self._is_told, time.monotonic() + (REPAIR_S if repairs else 0.0))
+            proven = self._strike.repaired()
         self._strike.undo()
         if not self._strike.repaired():
             self._arm.close()
         return proven
+
+    def _is_told(self) -> bool:
+        """Whether the image is as it was, and flight has said so: on a busy machine its word comes after the deed."""
+        assert self._strike is not None
+        since = self._disturbance.at if self._disturbance is not None else math.inf
+        return self._strike.repaired() and bool(findings(self._link, since))
 
     # ---- the questions ---------------------------------------------------------------------
 
