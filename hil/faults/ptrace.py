@@ -22,6 +22,7 @@ NT_PRSTATUS: Final = 1
 NT_PRFPREG: Final = 2
 _WALL: Final = 0x40000000
 _REGSET_BYTES: Final = 4096
+_STOPPED: Final = 0x7F  # wait(2): the low byte of the status of a process that stopped
 _ENDS: Final = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 
 
@@ -91,19 +92,26 @@ class Stopped:
 
 
 def wait_stop(tid: int) -> int:
-    """Wait until a traced thread stands still; its wait status. Raises `FaultError` when it ended instead."""
+    """Wait until a traced thread stands still; its wait status. Raises `FaultError` when it ended instead.
+
+    It may be killed between two looks: only a stop is taken, never an end that its parent is to learn of.
+    """
     try:
-        seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOWAIT | _WALL)
-        if seen is not None and seen.si_code in _ENDS and _parent(tid) == os.getpid():
-            raise FaultError(f"Process {tid} ended before it stood still.")  # whoever started it is to learn how
-        _, status = os.waitpid(tid, _WALL)
+        while True:
+            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOWAIT | _WALL)
+            if seen is not None and seen.si_code in _ENDS:
+                if _parent(tid) == os.getpid():
+                    raise FaultError(f"Process {tid} ended before it stood still.")  # whoever started it learns how
+                _, status = os.waitpid(tid, _WALL)
+                break
+            stop = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | _WALL)
+            if stop is not None:
+                return stop.si_status << 8 | _STOPPED
     except OSError as error:
         raise FaultError(f"Process {tid} cannot be waited for: {error.strerror}.") from error
-    if not os.WIFSTOPPED(status):
-        code = os.waitstatus_to_exitcode(status)
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise FaultError(f"Process {tid} ended ({how}) before it stood still.")
-    return status
+    code = os.waitstatus_to_exitcode(status)
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    raise FaultError(f"Process {tid} ended ({how}) before it stood still.")
 
 
 def _parent(pid: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -146,7 +148,7 @@ def test_a_process_that_dies_under_it_ends_the_fault(
     process = child(WRITER, "", "", "")
     victim.pids["core"] = process.pid
     made = inject(stored("full", file="all", process="core"), victim)
-    process.kill()
+    os.kill(process.pid, signal.SIGKILL)  # Popen.kill asks waitpid first, which may take a stop away from the tracer
     made.undo()  # the tracer has gone by now, and has left it to us to learn how the process ended
     assert process.wait(30) == -9
     with pytest.raises(FaultError, match="cannot be traced"):
