@@ -113,11 +113,20 @@ def _followed(memory: ProcessMemory, names: tuple[str, str], address: int) -> tu
             elements = memory.read(first, last - first)
         except FaultError:
             continue
+        pointers = struct.unpack(f"<{len(elements) // 8}Q", elements[: len(elements) // 8 * 8])
+        if len(pointers) < 3 or not _is_key(memory, pointers[1]):
+            continue  # any stretch of the heap may hold the tensors of another context
         found: dict[str, Tensor] = {}
-        for word in struct.unpack(f"<{len(elements) // 8}Q", elements[: len(elements) // 8 * 8]):
+        for word in pointers:
             tensor = tensor_at(memory, word) if word >= 4096 and word % 8 == 0 else None
             if tensor is not None and tensor.name in names:
                 found.setdefault(tensor.name, tensor)
         if len(found) == len(names):
             return found[names[0]], found[names[1]]
     raise FaultError(f"No {names[0]} hangs on the memory at {address:#x} of process {memory.pid}.")
+
+
+def _is_key(memory: ProcessMemory, address: int) -> bool:
+    """Whether a tensor of keys lies there: it is the second word of a layer (llama.cpp, `kv_layer`: il, k, v)."""
+    tensor = tensor_at(memory, address) if address >= 4096 and address % 8 == 0 else None
+    return tensor is not None and tensor.name.startswith("cache_k_l")

@@ -95,8 +95,9 @@ def test_the_same_cache_is_found_by_search_and_by_what_the_engine_says(engine: L
 
 def test_a_flip_in_the_cache_changes_what_follows_and_nothing_else(engine: LiveEngine) -> None:
     fault = Fault("kv", KvPlace(layer=0, part="k", cell=2, element=39, bit=14), at=Instant("token", token=7))
-    changed = engine.run(fault).text
-    assert changed != engine.golden
+    told = engine.run(fault)
+    changed = told.text
+    assert changed != engine.golden, f"{told.held}: {told.injection}"
     before = engine.run(max_tokens=7).text
     assert changed.startswith(before), "what was written before stays"
     assert engine.run().text == engine.golden, "every run begins with an empty cache"
