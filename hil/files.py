@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flight.integrity.image import image_dir
 from flight.store import files
+from hil.errors import HilError
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -28,6 +32,18 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def held(folder: Path, taken: HilError) -> Iterator[None]:
+    """Make the folder and hold its lock, or raise `taken`. The kernel lets go for a process that dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise taken from error
+        yield
 
 
 def free_memory(data: Path, shm_dir: Path | None = None) -> None:

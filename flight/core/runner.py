@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from flight.core.conversation import asks_for, freeze, intact
@@ -115,7 +116,7 @@ class Runner:
 
     def lost(self, query: Query, now: Moment) -> None:
         """A query is damaged in every copy: say so in a receipt."""
-        self._finish(query, Ending(q.FAILED, q.DAMAGED, facts=self.facts), now)
+        self._finish(query, Ending(q.FAILED, q.DAMAGED), now)
 
     @property
     def waiting(self) -> int:
@@ -156,11 +157,11 @@ class Runner:
             name = query.args["scene"]
             scene = self._housekeeping() if name == HOUSEKEEPING else self._scenes.load(name) if name else None
         except SceneRefused as refusal:
-            self._finish(query, Ending(q.FAILED, refusal.reason, started=False, facts=self.facts), now)
+            self._finish(query, Ending(q.FAILED, refusal.reason, started=False), now)
             return
         parent = self._journal.find(query.args["parent"]) if query.args["parent"] else None
         if query.args["parent"] and (parent is None or parent.messages is None):
-            self._finish(query, Ending(q.FAILED, "parent_unknown", started=False, facts=self.facts), now)
+            self._finish(query, Ending(q.FAILED, "parent_unknown", started=False), now)
             return
         frozen = freeze(query, scene, parent)
         data = scene.data if scene else None
@@ -170,7 +171,7 @@ class Runner:
 
     def _resume(self, run: ActiveRun, now: Moment) -> None:
         if not intact(run.query):
-            self._finish(run.query, Ending(q.FAILED, "state_damaged", facts=self.facts), now)
+            self._finish(run.query, Ending(q.FAILED, "state_damaged"), now)
             return
         self._reporter.event(
             "inference.query_resumed", {"query_id": run.query.id, "restarts": min(run.query.restarts, 65535)}, now
@@ -360,13 +361,13 @@ class Runner:
     def _drop(self, query: Query, state: str, reason: str, now: Moment) -> None:
         """End a query that waits."""
         self._queue = deque(one for one in self._queue if one.id != query.id)
-        self._finish(query, Ending(state, reason, facts=self.facts), now)
+        self._finish(query, Ending(state, reason), now)
 
     def _finish(self, query: Query, end: Ending, now: Moment) -> None:
         """The final word on a query, whether it runs or not."""
         if self.active is not None and self.active.query.id == query.id:
             self.active = None
-        self._final_word.give(query, end, now)
+        self._final_word.give(query, replace(end, facts=end.facts or self.facts), now)
 
 
 def _known(reason: str) -> str:

@@ -113,8 +113,8 @@ class LiveDrill:
     def _is_told(self) -> bool:
         """Whether the image is as it was, and flight has said so: on a busy machine its word comes after the deed."""
         assert self._strike is not None
-        since = self._disturbance.at if self._disturbance is not None else math.inf
-        return self._strike.repaired() and bool(findings(self._link, since))
+        hit = self._disturbance
+        return self._strike.repaired() and (hit is None or not hit.changed or bool(findings(self._link, hit.at)))
 
     # ---- the questions ---------------------------------------------------------------------
 

@@ -12,16 +12,15 @@ rows.parquet, rows.csv, summary.json, report.html, figures/   made from them by 
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.campaign.row import COLUMNS, Row, from_dict
 from hil.errors import CampaignError
-from hil.files import read_json, write_json
+from hil.files import held, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +36,10 @@ class Results:
         self.folder = folder
         self.shards = folder / "rows"
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder: one campaign at a time writes to it. The kernel lets go for a process that dies."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CampaignError(
-                    f"Another campaign is writing to {self.folder} now: wait for its end, or choose another --out."
-                ) from error
-            yield
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the folder: one campaign at a time writes to it."""
+        said = f"Another campaign is writing to {self.folder} now: wait for its end, or choose another --out."
+        return held(self.folder, CampaignError(said))
 
     def begin(self, document: dict[str, Any], *, resume: bool) -> None:
         """Take the folder for this campaign. With `resume` it must hold the same one, without none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from hil.demo.screen import screen
 from hil.demo.story import Story, Teller, tellable
 from hil.demo.story_report import STAGED, tell_story
 from hil.errors import HilError
-from hil.files import write_json
+from hil.files import held, write_json
 from hil.machine import machine
 from hil.ports import API_PORT, HOST, is_free
 from hil.scenario import QuestionModel, Scenario, load_scenario
@@ -204,16 +203,9 @@ def _questions(scenario: Scenario, options: Options) -> tuple[QuestionModel, ...
     return scenario.questions
 
 
-@contextlib.contextmanager
-def only_one(out: Path) -> Iterator[None]:
+def only_one(out: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the folder, so that two demos never share it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise HilError(f"another demo is writing to {out}: end it, or name another folder with --out") from error
-        yield
+    return held(out, HilError(f"another demo is writing to {out}: end it, or name another folder with --out"))
 
 
 @contextlib.contextmanager

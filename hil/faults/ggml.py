@@ -58,7 +58,9 @@ class Tensor:
 
 
 def tensor_at(memory: ProcessMemory, address: int) -> Tensor | None:
-    """The tensor at an address, None where there is none."""
+    """The tensor at an address, None where there is none; any word may be given."""
+    if address < 4096 or address % 8:
+        return None
     try:
         raw = memory.read(address, TENSOR_BYTES)
     except FaultError:
@@ -118,7 +120,7 @@ def _followed(memory: ProcessMemory, names: tuple[str, str], address: int) -> tu
             continue  # any stretch of the heap may hold the tensors of another context
         found: dict[str, Tensor] = {}
         for word in pointers:
-            tensor = tensor_at(memory, word) if word >= 4096 and word % 8 == 0 else None
+            tensor = tensor_at(memory, word)
             if tensor is not None and tensor.name in names:
                 found.setdefault(tensor.name, tensor)
         if len(found) == len(names):
@@ -128,5 +130,5 @@ def _followed(memory: ProcessMemory, names: tuple[str, str], address: int) -> tu
 
 def _is_key(memory: ProcessMemory, address: int) -> bool:
     """Whether a tensor of keys lies there: it is the second word of a layer (llama.cpp, `kv_layer`: il, k, v)."""
-    tensor = tensor_at(memory, address) if address >= 4096 and address % 8 == 0 else None
+    tensor = tensor_at(memory, address)
     return tensor is not None and tensor.name.startswith("cache_k_l")
