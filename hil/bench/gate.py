@@ -49,11 +49,15 @@ SMALL_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True)
 class Cost:
-    """One answer and its check, seconds. `rerun_s` 0: none was needed, or none was let run."""
+    """One answer and its check, seconds. `rerun_s` 0: none was needed, or none was let run.
+
+    `prefill_s`: prompt and answer as one bare prefill, with one row of logits: below this no replay can come.
+    """
 
     prompt_tokens: int
     tokens: int
     answer_s: float
+    prefill_s: float
     pages_s: float
     replay_s: float
     rerun_s: float
@@ -75,7 +79,7 @@ class GateBench:
     judged: bool
 
     def ratio(self, part: str) -> float:
-        """Median over the answers of a part's time beside the answer's: `pages`, `replay`, `check`."""
+        """Median over the answers of a part's time beside the answer's: `pages`, `prefill`, `replay`, `check`."""
         return float(statistics.median(getattr(cost, f"{part}_s") / cost.answer_s for cost in self.costs))
 
     @property
@@ -94,6 +98,7 @@ class GateBench:
             "margin": self.margin,
             "answers": len(self.costs),
             "pages_ratio": self.ratio("pages"),
+            "prefill_ratio": self.ratio("prefill"),
             "replay_ratio": self.ratio("replay"),
             "pages_goal": PAGES_GOAL if self.judged else None,
             "replay_goal": REPLAY_GOAL if self.judged else None,
@@ -110,10 +115,11 @@ class GateBench:
             table.add_column(name, justify="left" if name == "part" else "right")
         answer = statistics.median(cost.answer_s for cost in self.costs)
         table.add_row("answer", f"{1000 * answer:.1f} ms", "", "")
-        for part, goal in (("pages", PAGES_GOAL), ("replay", REPLAY_GOAL)):
-            told = f"≤ {goal:.0%} {'✓' if self.ratio(part) <= goal else '✗'}" if self.judged else ""
+        for part, goal in (("pages", PAGES_GOAL), ("replay", REPLAY_GOAL), ("prefill", None)):
+            told = f"≤ {goal:.0%} {'✓' if self.ratio(part) <= goal else '✗'}" if self.judged and goal else ""
             seconds = statistics.median(getattr(cost, f"{part}_s") for cost in self.costs)
-            table.add_row(part, f"{1000 * seconds:.1f} ms", f"{self.ratio(part):.1%}", told)
+            name = "bare prefill of both texts" if part == "prefill" else part
+            table.add_row(name, f"{1000 * seconds:.1f} ms", f"{self.ratio(part):.1%}", told)
         if self.rerun_share is not None:
             whole = statistics.median(cost.check_s for cost in self.costs)
             table.add_row("whole check", f"{1000 * whole:.1f} ms", f"{self.ratio('check'):.1%}", "")
@@ -122,7 +128,7 @@ class GateBench:
         return table
 
 
-_TIMES: Final = ("prompt_tokens", "tokens", "answer_s", "pages_s", "replay_s", "rerun_s", "check_s")
+_TIMES: Final = ("prompt_tokens", "tokens", "answer_s", "prefill_s", "pages_s", "replay_s", "rerun_s", "check_s")
 
 
 def run(model: Path | None, *, threads: int, answers: int) -> GateBench:
@@ -209,6 +215,7 @@ class _Bench:
         began = perf_counter()
         check, prompt_tokens = self._answer(run)
         answer_s = perf_counter() - began
+        prefill_s = self._prefill(run, check.token_ids)
         times: dict[Step, list[float]] = {}
 
         def watch(step: Step, _done: int, _total: int) -> None:
@@ -228,6 +235,7 @@ class _Bench:
             prompt_tokens=prompt_tokens,
             tokens=len(check.token_ids),
             answer_s=answer_s,
+            prefill_s=prefill_s,
             pages_s=pages[1] - pages[0],
             replay_s=times["replay"][-1] - times["replay"][0],
             rerun_s=times["rerun"][-1] - times["rerun"][0] if "rerun" in times else 0.0,
@@ -235,6 +243,15 @@ class _Bench:
             how=checked.how if checked is not None else "replay",
             least_margin=_least(checked),
         )
+
+    def _prefill(self, run: Run, answer: Sequence[int]) -> float:
+        """Seconds for a bare prefill of prompt and answer, by which a machine is known."""
+        gate = self._gate
+        tokens = [*gate.maker.make(run.messages, thinking=False).tokens, *answer]
+        gate.decoder.clear()
+        began = perf_counter()
+        gate.decoder.prefill(tokens, lambda: False, lambda _done: None)
+        return perf_counter() - began
 
     def _prompt(self, question: str) -> Sequence[int]:
         return self._gate.maker.make((ChatMessage(role="user", content=question),), thinking=False).tokens

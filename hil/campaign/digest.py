@@ -21,19 +21,23 @@ _PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
 
 def digest(folders: list[Path]) -> str:
     """The table, in Markdown, a row for each campaign in the order of the plan `all`."""
-    summaries = [_summary(folder) for folder in folders]
-    rows = [_HEADS, *(_cells(values) for values in sorted(summaries, key=lambda values: _rank(values["plan"])))]
-    lines = [f"| {' | '.join(cells)} |\n" for cells in rows]
+    found = sorted(map(_row, folders))
+    lines = [f"| {' | '.join(cells)} |\n" for cells in (_HEADS, *(cells for _, cells in found))]
     return "".join((lines[0], f"|{'---|' * len(_HEADS)}\n", *lines[1:]))
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def _row(folder: Path) -> tuple[tuple[int, str], tuple[str, ...]]:
+    """A campaign's place among the others and its cells."""
     if not folder.is_dir():
         raise CampaignError(f"There is no folder {folder}: name those of campaigns.")
-    found = read_json(folder / "summary.json")
-    if not isinstance(found, dict):
-        raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
-    return found
+    try:
+        values = read_json(folder / "summary.json")
+        if values is not None:
+            return _rank(values["plan"]), _cells(values)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise CampaignError(f"{folder / 'summary.json'} is damaged ({why}): make it anew by `report`.") from error
+    raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
 
 
 def filled(page: str, folder: Path) -> str:

@@ -148,9 +148,7 @@ class Shot:
     def activated(self) -> bool:
         """Whether the faulty bits can have been used: rule 11 of `hil.campaign.outcome`."""
         made = self.injection
-        if made is None or not made.activated or not self._used:
-            return False
-        return self._fault is None or self._fault.target != "weights" or bool(made.labels.get("tensor"))
+        return made is not None and made.activated and made.in_graph and self._used
 
     @property
     def struck(self) -> bool:

@@ -14,6 +14,7 @@ from hil.campaign.flight_arm import FlightArm
 from hil.campaign.flight_evidence import Disturbance
 from hil.errors import FaultError
 from hil.faults import Fault, Injection, Subject, Victim, inject
+from hil.faults.victim import OTHER_MODEL
 
 LASTING: Final = ("read-error", "full")
 """Kinds of storage faults that go on until they are undone."""
@@ -70,7 +71,7 @@ class Strike:
             self.process,
             made.flips if made is not None else (),
             note,
-            activated=made is not None and made.activated,
+            activated=made is not None and made.activated and made.in_graph,
             labels=labels_of(self.fault) | (dict(made.labels) if made is not None else {}),
         )
 
@@ -118,7 +119,7 @@ def victim_at_rest(arm: FlightArm) -> Victim:
         "key": data / "receipt.key",
     }
     for other in (data / "slots").glob("*/*.gguf"):
-        files["other-model"] = other
+        files[OTHER_MODEL] = other
     return Victim(subject, codes=guard.codes, data=data, files=files)
 
 

@@ -22,7 +22,7 @@ from hil.faults.memory import ProcessMemory
 from hil.faults.places import ComputePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, refuse_unknown
+from hil.faults.wish import choice, known, refuse_unknown
 
 _WORDS: Final = {"tensors", "layers", "bits", "tokens", "process"}
 LAYER: Final = (
@@ -59,13 +59,13 @@ class Compute:
     def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> ComputePlace:
         """A bit of a value; the evaluation is that of the instant's token, or any."""
         refuse_unknown(self.name, where, _WORDS)
-        names = [f"{name}-{layer}" for layer in range(subject.info.n_layer) for name in LAYER]
-        kind = where.get("tensors")
-        if kind is not None or "layers" in where:
+        every = range(subject.info.n_layer)
+        layers = known("layers", where.get("layers"), every)
+        names = [f"{name}-{layer}" for layer in every for name in LAYER]
+        kind = known("tensors", where.get("tensors"), (*LAYER, *ENDS))
+        if kind is not None or layers is not None:
             kind = choice(kind, LAYER, rng)
-            names = (
-                [kind] if kind in ENDS else [f"{kind}-{choice(where.get('layers'), range(subject.info.n_layer), rng)}"]
-            )
+            names = [kind] if kind in ENDS else [f"{kind}-{choice(layers, every, rng)}"]
         else:
             names += ENDS
         tokens = range(max(1, len(subject.tokens)))

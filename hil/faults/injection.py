@@ -69,6 +69,11 @@ class Injection:
         """Whether anything is different from before: a bit stuck at the value that it had changes nothing."""
         return bool(self.changed or self.note)
 
+    @property
+    def in_graph(self) -> bool:
+        """Whether a computation may read what changed: of the model's bytes, all but header and padding."""
+        return self.fault.target != "weights" or bool(self.labels.get("tensor"))
+
     def undo(self) -> None:
         """Take it back. Raises `FaultError` where that is impossible: a process that died stays dead."""
         if self.undo_by is None:

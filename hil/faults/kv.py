@@ -19,7 +19,7 @@ from hil.faults.memory import ProcessMemory
 from hil.faults.places import KvPlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, refuse_unknown
+from hil.faults.wish import choice, known, refuse_unknown
 
 _WORDS: Final = {"parts", "layers", "bits", "process", "cells"}
 _F16_BITS: Final = 16
@@ -42,11 +42,11 @@ class Kv:
         cells = where.get("cells", "all")
         return KvPlace(
             process=where.get("process", "engine" if at.verifier_hold is None else "verifier"),
-            layer=choice(where.get("layers"), range(info.n_layer), rng),
+            layer=choice(known("layers", where.get("layers"), range(info.n_layer)), range(info.n_layer), rng),
             part=choice(where.get("parts"), ("k", "v"), rng),
             cell=rng.choice(spans[cells]) if isinstance(cells, str) else choice(cells, (), rng),
             element=rng.randrange(max(1, info.n_head_kv * info.head_dim)),
-            bit=choice(where.get("bits"), range(_F16_BITS), rng),
+            bit=choice(known("bits", where.get("bits"), range(_F16_BITS)), range(_F16_BITS), rng),
         )
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:

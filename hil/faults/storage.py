@@ -18,8 +18,8 @@ from hil.faults.memory import FileMemory
 from hil.faults.places import StoragePlace
 from hil.faults.subject import Subject
 from hil.faults.tamper import Tamper
-from hil.faults.victim import FILES, Victim
-from hil.faults.wish import choice, refuse_unknown
+from hil.faults.victim import FILES, OTHER_MODEL, Victim
+from hil.faults.wish import choice, known, refuse_unknown
 
 AT_REST: Final = ("flip", "torn", "zeroed", "lost", "unreadable")
 ALL: Final = "all"
@@ -40,8 +40,9 @@ class Storage:
         refuse_unknown(self.name, where, {"files", "kinds", "process"})
         kind = choice(where.get("kinds"), AT_REST, rng)
         active = kind not in AT_REST
+        files = known("files", where.get("files"), (*FILES, OTHER_MODEL, *((ALL,) if active else ())))
         return StoragePlace(
-            file=choice(where.get("files"), (ALL,) if kind == "full" else FILES, rng),
+            file=choice(files, (ALL,) if kind == "full" else FILES, rng),
             kind=kind,
             offset=0 if active else rng.randrange(1 << 40),
             bit=rng.randrange(8) if kind == "flip" else 0,

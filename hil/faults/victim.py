@@ -13,6 +13,8 @@ from hil.files import read_json
 
 FILES = ("model", "manifest", "journal", "wal", "codes", "draft", "state", "key")
 """Files that flight keeps, by name (`Victim.of_flight`)."""
+OTHER_MODEL = "other-model"
+"""The model file of the other slot, where there is a second file."""
 PROCESSES = ("supervisor", "core", "engine", "verifier", "scrubber", "ground", "link")
 
 

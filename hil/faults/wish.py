@@ -24,3 +24,12 @@ def listed(wish: Any) -> tuple[Any, ...]:
 def choice(wish: Any, otherwise: Sequence[Any], rng: Random) -> Any:
     """One of those that are wished for, or of all."""
     return rng.choice(otherwise if wish is None else listed(wish))
+
+
+def known(word: str, wish: Any, there: Sequence[Any]) -> Any:
+    """The wish for `word`, if every value of it is one of those that there are. Raises `FaultError`."""
+    for value in () if wish is None else listed(wish):
+        if value not in there:
+            said = f"{there[0]} to {there[-1]}" if isinstance(there, range) else ", ".join(map(str, there))
+            raise FaultError(f"There is no {value!r} among {word}; there are {said}.")
+    return wish

@@ -26,14 +26,15 @@ def test_it_measures_every_part_of_a_check(tmp_path: Path) -> None:
     for cost in found["costs"]:
         assert 0 < cost["pages_s"] < cost["check_s"]
         assert 0 < cost["replay_s"] < cost["check_s"]
+        assert cost["prefill_s"] > 0
         assert cost["tokens"] > 0
         assert (cost["rerun_s"] > 0) == (cost["how"] == "rerun")
 
 
 def test_a_goal_that_is_missed_is_bad() -> None:
-    cost = gate.Cost(128, 256, 10.0, 0.1, 2.0, 0.0, 2.2, "replay", 1.0)
+    cost = gate.Cost(128, 256, 10.0, 1.5, 0.1, 2.0, 0.0, 2.2, "replay", 1.0)
     good = gate.GateBench("m", 1 << 30, 2, 0.3, (cost,), None, judged=True)
     assert good.good
-    slow = gate.Cost(128, 256, 10.0, 0.3, 2.0, 0.0, 2.4, "replay", 1.0)
+    slow = gate.Cost(128, 256, 10.0, 1.5, 0.3, 2.0, 0.0, 2.4, "replay", 1.0)
     assert not gate.GateBench("m", 1 << 30, 2, 0.3, (slow,), None, judged=True).good
     assert gate.GateBench("m", 1 << 20, 1, 0.3, (slow,), 0.1, judged=False).good

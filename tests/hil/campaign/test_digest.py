@@ -47,6 +47,13 @@ def test_a_folder_that_is_not_there_and_one_without_a_campaign_are_told_apart(tm
         digest([tmp_path])
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"plan": "kv"}', '{"plan": "kv", "arms": {"protected": 1}}'])
+def test_a_damaged_summary_is_named_with_what_helps(text: str, tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CampaignError, match=r"summary.json is damaged \(.*\): make it anew by `report`"):
+        digest([tmp_path])
+
+
 def test_a_bound_is_rounded_up(tmp_path: Path) -> None:
     values = json.loads((RESULTS / "kv" / "summary.json").read_text(encoding="utf-8"))
     values["arms"]["protected"]["outcomes"]["silent"]["high"] = 0.001034

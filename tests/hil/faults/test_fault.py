@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hil.errors import FaultError
 from hil.faults import Fault, Instant, Subject, Victim, draw, inject, target_of
+from hil.faults.places import BitPlace
 from hil.faults.targets import target_names
 from hil.faults.weights import labels
 from models import cadet_path
@@ -194,3 +195,31 @@ def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> Non
         draw("weights", bare_subject, seed=1, where={"colour": "red"})
     with pytest.raises(FaultError, match="Nothing in cadet"):
         draw("weights", bare_subject, seed=1, where={"tensors": ["none"]})
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "said"),
+    [
+        ("storage", {"files": "jurnal"}, "no 'jurnal' among files; there are model, manifest"),
+        ("storage", {"files": "all", "kinds": "flip"}, "no 'all' among files"),
+        ("kv", {"layers": [1, 40]}, "no 40 among layers; there are 0 to "),
+        ("kv", {"bits": 16}, "no 16 among bits; there are 0 to 15"),
+        ("compute", {"tensors": ["ffn_out", "ffn_down"]}, "no 'ffn_down' among tensors; there are attn_norm"),
+        ("compute", {"tensors": "ffn_out", "layers": -1}, "no -1 among layers"),
+    ],
+)
+def test_a_place_that_is_nowhere_is_refused_whichever_is_drawn(
+    target: str, where: dict[str, Any], said: str, bare_subject: Subject
+) -> None:
+    """Not only by the chance that draws it: a campaign would lose those rows and look as if it had none to show."""
+    for seed in range(8):
+        with pytest.raises(FaultError, match=said):
+            draw(target, bare_subject, seed=seed, where=where)
+
+
+def test_of_the_model_only_tensors_are_in_the_graph(image: Path, bare_subject: Subject) -> None:
+    """Header and padding are never computed with."""
+    first = min(tensor.offset for tensor in bare_subject.info.tensors)
+    victim = Victim(bare_subject, image)
+    assert not inject(Fault("weights", BitPlace(offset=100)), victim).in_graph
+    assert inject(Fault("weights", BitPlace(offset=first)), victim).in_graph
