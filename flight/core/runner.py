@@ -279,8 +279,8 @@ class Runner:
         """Take a message of the verifier."""
         if isinstance(message, Checking) and self.active is not None and message.id == self.active.hex_id:
             self._teller.progress(self.active, message.done, message.total, None, now)
-        if isinstance(message, Checked):
-            for found in message.findings:
+        for found in message.findings if isinstance(message, Checked) else (message,):
+            if isinstance(found, Found):
                 self.on_finding(found, now)
         self._decide(self.gate.indication(message, now), now)
 

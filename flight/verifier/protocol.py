@@ -97,7 +97,8 @@ class Checked(Message):
     seconds: float
 
 
-Indication = Ready | Checking | Checked | Pong | Held | Struck
+Indication = Ready | Checking | Checked | Found | Pong | Held | Struck
+"""`Found` on its own, after `Ready`: damage that was met while the model was loaded."""
 
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 _INDICATION: Final[TypeAdapter[Indication]] = TypeAdapter(Annotated[Indication, Field(discriminator="is_")])

@@ -14,6 +14,7 @@ from flight.inference.fault_port import FaultPort
 from flight.inference.protocol import Ready
 from flight.integrity.errors import NotPrepared
 from flight.integrity.guard import Guard
+from flight.integrity.protocol import Found
 from flight.verifier.duty import CheckDuty
 from flight.verifier.gate import Gate
 from flight.verifier.protocol import Check, Checked, Checking, Step
@@ -23,13 +24,16 @@ from flight.verifier.settings import VerifierSettings
 
 _log = logging.getLogger(__name__)
 
+LOADS: Final = 3
+"""Loads over an image that is damaged meanwhile, before a fresh process has to try."""
+
 _IDLE_S: Final = 60.0
 _PREPARED_S: Final = 0.05
 _FAREWELL_S: Final = 2.0
 
 
 class Unsound(Exception):  # noqa: N818 - asks for a fresh process
-    """The verifier cannot be trusted as it was loaded: damage came while it loaded, or its self-test failed."""
+    """The verifier cannot be trusted as it was loaded: damage came whenever it loaded, or its self-test failed."""
 
 
 class Verifier:
@@ -39,13 +43,10 @@ class Verifier:
         self._duty = duty
         self._next_tick = 0.0
         self._left: Leave | PeerClosed | None = None
-        port = FaultPort(allowed=settings.engine.faults, duty=duty)
-        self._guard = self._open_guard(settings) if settings.pages else None
-        try:
-            self._gate = Gate(settings, self._guard, self._loading, port)
-        finally:
-            if self._left is not None:
-                raise self._left
+        self._settings = settings
+        self._found: list[Found] = []
+        self._guard = self._open_guard() if settings.pages else None
+        self._gate = self._load()
         self._prove()
 
     def serve(self, link: socket.socket) -> bool:
@@ -55,6 +56,8 @@ class Verifier:
         try:
             self._duty.enter("idle")
             self._duty.send(Ready(model=self._gate.model.facts()))
+            for found in self._found:
+                self._duty.send(found)
             while True:
                 while (check := self._duty.next_check()) is None:
                     self._duty.attend(_IDLE_S)
@@ -79,23 +82,41 @@ class Verifier:
 
     # ---- start -----------------------------------------------------------------------------
 
-    def _open_guard(self, settings: VerifierSettings) -> Guard:
+    def _open_guard(self) -> Guard:
         """The guard, once the scrubber has prepared it; then a first pass: nothing damaged is loaded."""
         while True:
             try:
-                guard = Guard.open(settings.guard)
+                guard = Guard.open(self._settings.guard)
                 break
             except NotPrepared:
                 self._duty.attend(_PREPARED_S)
-        guard.full_pass(repair=settings.repair)
-        self._duty.work += 1
+        self._whole(guard)
         return guard
 
+    def _whole(self, guard: Guard) -> bool:
+        """Look at all pages; says whether nothing was wrong. What was, core hears as soon as there is one to tell."""
+        done = guard.full_pass(repair=self._settings.repair)
+        self._found += [Found.of(finding, guard.manifest) for finding in done.findings]
+        self._duty.work += 1
+        return not done.acting
+
+    def _load(self) -> Gate:
+        """The model. What is copied out of the image meanwhile (vocabulary, template) must have been right then."""
+        port = FaultPort(allowed=self._settings.engine.faults, duty=self._duty)
+        for _ in range(LOADS):
+            try:
+                gate = Gate(self._settings, self._guard, self._loading, port)
+            finally:
+                if self._left is not None:
+                    raise self._left
+            # Without repair damage stays, and the next load would meet the same.
+            if self._guard is None or not self._settings.repair or self._whole(self._guard):
+                return gate
+            gate.close()
+        raise Unsound(f"the image was damaged in each of {LOADS} loads")
+
     def _prove(self) -> None:
-        """What was copied out of the image while it was loaded (vocabulary, template) must have been right then."""
-        repairs = self._gate.settings.repair  # without it damage stays, and a fresh process would meet the same
-        if self._guard is not None and repairs and self._guard.full_pass().acting:
-            raise Unsound("the image was damaged while the verifier loaded it")
+        """Nothing is checked by a gate that cannot say no."""
         if not self._gate.settings.replay:
             return  # there is nothing that could say no but the pages, which test themselves
         try:

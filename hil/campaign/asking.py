@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Literal
 
 from flight.inference.errors import ProtocolError
 from flight.inference.protocol import Done, Failed, Go, Held, Refused, Run, Started, Struck, Text, parse_indication
+from flight.integrity.protocol import Found
 from flight.verifier.protocol import Check, Checked
 from flight.verifier.protocol import parse_indication as parse_verifier
 from hil.campaign.child import Child
@@ -75,8 +77,10 @@ def ask(engine: Child, run: Run, shot: Shot, watch: Watch) -> Said:
                 return said
 
 
-def verify(verifier: Child, check: Check, shot: Shot, watch: Watch) -> Checked | Lost:
-    """Have the verifier check an answer."""
+def verify(
+    verifier: Child, check: Check, shot: Shot, watch: Watch, found: Callable[[Found], None] = lambda _found: None
+) -> Checked | Lost:
+    """Have the verifier check an answer. `found` hears of the damage that it met while it loaded."""
     verifier.send(check)
     over = monotonic() + watch.whole_s
     while True:
@@ -94,6 +98,8 @@ def verify(verifier: Child, check: Check, shot: Shot, watch: Watch) -> Checked |
                 shot.released(word.at)
             case Struck(id=check.id):
                 shot.hit(word)
+            case Found():
+                found(word)
             case Checked(id=check.id):
                 return word
 

@@ -90,7 +90,7 @@ class FlightArm:
             except HilError as error:
                 trouble = str(error)
                 continue
-            self._processes = craft.working()
+            self._processes = frozenset(craft.pids())
             if self._comes_back():
                 return craft
             trouble = f"its processes are {', '.join(craft.pids())}, its mode is {craft.mode or 'unknown'}"

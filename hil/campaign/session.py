@@ -16,6 +16,7 @@ from typing import Final
 
 from flight.core.release import Ask, Decision, Policy, Release, Released
 from flight.inference.protocol import Done, Refused, Run
+from flight.integrity.protocol import Found
 from flight.verifier.protocol import Checked
 from hil.campaign.asking import Lost, Said, Watch, ask, verify
 from hil.campaign.crew import ENGINE, VERIFIER, Crew, UnreadyError
@@ -156,7 +157,8 @@ class Session:
             check = check.model_copy(update=update)
         word: Checked | Lost
         try:
-            word = verify(self._crew.child(VERIFIER), check, self._shot if first else Shot.none(), self._watch)
+            shot = self._shot if first else Shot.none()
+            word = verify(self._crew.child(VERIFIER), check, shot, self._watch, self._met)
         except UnreadyError:
             word = "crash"
         self._shot.passed()
@@ -165,7 +167,7 @@ class Session:
             self._scrub()
             return self._release.verifier_lost() or self._release.verifier_ready()
         self._note(word)
-        decision = self._release.checked(word)
+        decision = self._release.checked(word, suspect=self._suspect)
         if decision is None and self._release.waits_for_verifier:
             self._crew.end(VERIFIER)  # it broke at the work, and said so
             return self._release.verifier_ready()
@@ -176,10 +178,14 @@ class Session:
         if checked.least_margin is not None:
             self._log.margin = checked.least_margin
         for found in checked.findings:
-            self._suspect = True
-            self._found(_OUTSIDE.get(found.part, found.part), found.outcome, found.bits or 0, checked.pass_s)
+            self._met(found, checked.pass_s)
         if not checked.agrees and checked.reason != "unrepaired":
             self._found(checked.how if checked.reason == "tokens" else checked.reason or checked.how)
+
+    def _met(self, found: Found, pass_s: float = math.nan) -> None:
+        """The verifier has found damage, in a check or while it loaded."""
+        self._suspect = self._suspect or found.acts
+        self._found(_OUTSIDE.get(found.part, found.part), found.outcome, found.bits or 0, pass_s)
 
     # ---- what is told ----------------------------------------------------------------------
 

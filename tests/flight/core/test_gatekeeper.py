@@ -301,6 +301,17 @@ class TestTrust:
         assert (receipt(bench)["found"], receipt(bench)["repaired_bit"]) == (1, 1)
         assert [event["page"] for event in bench.events("integrity.damage_found")] == [3]
 
+    def test_damage_that_the_gate_met_while_it_loaded_is_told_and_counted(self, bench: Bench) -> None:
+        """The answer in the making was computed over it: the exact re-run decides. No verifier is started anew."""
+        bench.ready()
+        bench.ask(1)
+        bench.core.runner.verifier_indication(FOUND, bench.now)
+        finish(bench)
+        assert bench.verifier.asked[-1].suspect
+        assert (receipt(bench)["found"], receipt(bench)["repaired_bit"]) == (1, 1)
+        assert [event["page"] for event in bench.events("integrity.damage_found")] == [3]
+        assert wishes(bench) == []
+
     def test_a_scrubber_that_is_blind_leaves_nothing_verified(self, bench: Bench) -> None:
         bench.ready()
         bench.core.runner.custody.blind = True
