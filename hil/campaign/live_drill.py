@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -80,7 +81,7 @@ class LiveDrill:
             main,
             self._expected,
             self._link,
-            self._disturbance,
+            self._done(),
             gated=self._arm.arm.gated,
             replaced=self._replaced(),
             doubled=miscounted,
@@ -148,6 +149,11 @@ class LiveDrill:
         self._lasts_until = self._disturbance.at + self._rng.uniform(*LASTS_S)
         self._inquiry.again()
 
+    def _done(self) -> Disturbance | None:
+        """What was done, as it stands at the end: a fault that waits may have met nothing."""
+        done = self._disturbance
+        return done if done is None or self._strike is None else replace(done, activated=self._strike.activated)
+
     def _due(self, at: Instant, main: Query, begun: float) -> bool:
         if at.point == "delay":
             return time.monotonic() >= begun + at.seconds
@@ -161,8 +167,9 @@ class LiveDrill:
 
     def _is_over(self) -> bool:
         self._look()
-        if self._strike is not None and self._strike.lasts and time.monotonic() > self._lasts_until:
-            self._strike.undo()
+        strike = self._strike
+        if strike is not None and strike.lasts and strike.activated and time.monotonic() > self._lasts_until:
+            strike.undo()  # not before something has met it; `_proven` ends what nothing has
             self._lasts_until = math.inf
         return self._inquiry.ended
 

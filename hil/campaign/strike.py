@@ -48,6 +48,12 @@ class Strike:
         return self.fault.target == "weights"
 
     @property
+    def activated(self) -> bool:
+        """Whether it has acted, as far as can be told now."""
+        made = self.injection
+        return made is not None and made.activated and made.in_graph
+
+    @property
     def lasts(self) -> bool:
         """Whether it goes on until it is undone, and flight cannot work while it does."""
         return getattr(self.fault.place, "kind", "") in LASTING
@@ -71,7 +77,7 @@ class Strike:
             self.process,
             made.flips if made is not None else (),
             note,
-            activated=made is not None and made.activated and made.in_graph,
+            activated=self.activated,
             labels=labels_of(self.fault) | (dict(made.labels) if made is not None else {}),
         )
 

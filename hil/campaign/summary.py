@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_size, upper_bound
 from hil.campaign.mission import mission
 from hil.campaign.outcome import Outcome, Silent
-from hil.campaign.plan import Plan
+from hil.campaign.plan import Plan, Stratum
+from hil.faults.wish import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA: Final = "orbitlm.campaign.summary/1"
 _AT_START: Final = ("now", "start")
+_IN_A_LAYER: Final = re.compile(r"blk\.\d")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def summarize(frame: pd.DataFrame, document: dict[str, Any]) -> Summary:
     plan = Plan.model_validate(document["plan"])
     arms = {name: _arm(frame[frame.arm == name]) for name in plan.arms}
     tables = {
-        name: {arm: _table(rows, columns) for arm, rows in _by_arm(frame, plan)} for name, columns in _TABLES.items()
+        name: {arm: _table(rows, columns) for arm, rows in _by_arm(fair(frame, plan, columns), plan)}
+        for name, columns in _TABLES.items()
     }
     values = {
         "schema": SCHEMA,
@@ -91,9 +95,23 @@ _TABLES: Final = {
     "role": ["type", "role"],
     "bit": ["type", "role", "bit"],
     "kind": ["kind"],
+    "kind_role": ["kind", "type", "role"],
     "layer": ["layer"],
     "process": ["process"],
 }
+_DESIGNS: Final = {"stratum", "model", "at", "process"}
+"""Columns by which a plan itself divides its injections; all others are of the place that a fault was drawn for."""
+_CHOOSES: Final = {
+    "types": "type",
+    "roles": "role",
+    "fields": "field",
+    "bits": "bit",
+    "layers": "layer",
+    "parts": "part",
+}
+"""What a word of `where` chooses by."""
+_DRAWN: Final = ("weights", "kv", "compute")
+"""Targets whose places are drawn from all that there are, so that rates by place mean something."""
 
 
 def _by_arm(frame: pd.DataFrame, plan: Plan) -> Iterable[tuple[str, pd.DataFrame]]:
@@ -130,11 +148,35 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def fair(frame: pd.DataFrame, plan: Plan, columns: list[str]) -> pd.DataFrame:
+    """The rows by which the values of `columns` can be compared.
+
+    By place (field, bit, tensor, layer): single bits that are there for the whole answer, from strata that choose
+    their places by nothing but these columns. Others would weigh some bits of a field, some tensors of a kind, more
+    than others, or count faults that came when the answer was out.
+    """
+    if set(columns) <= _DESIGNS:
+        return frame
+    names = [one.name for one in plan.strata if one.target not in _DRAWN or _chosen_by(one) <= {*columns, "process"}]
+    rows = frame[frame.stratum.isin(names)]
+    whole = rows["at"].isin(_AT_START) | (rows.target != "weights")
+    return rows[~rows.target.isin(_DRAWN) | ((rows.model == "single") & whole)]
+
+
+def _chosen_by(stratum: Stratum) -> set[str]:
+    """The columns that the places of a stratum are chosen by. A pattern of tensors that names no layer takes kinds."""
+    found = set()
+    for word, value in stratum.where.items():
+        of_kinds = word == "tensors" and not any(_IN_A_LAYER.match(one) for one in listed(value))
+        found.add("kind" if of_kinds else _CHOOSES.get(word, word))
+    return found
+
+
 def _table(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     """Silent corruptions by the values of columns; rows where none applies are left out."""
     known = rows[(rows[columns[-1]] != "") & (rows[columns[-1]] != -1)]
-    if columns[-1] in ("role", "bit"):
-        known = known[(known.model == "single") & (known.type != "")]  # of a burst one bit says nothing
+    if "role" in columns:
+        known = known[known.type != ""]
     found = []
     for key, group in known.groupby(columns, sort=True):
         names = key if isinstance(key, tuple) else (key,)

@@ -50,7 +50,8 @@ class Change:
 class Injection:
     """What an injection did. `note` says what cannot be said in bytes: a signal, a cut file, why nothing happened.
 
-    `labels`: what is known of the place, for the columns of a table.
+    `labels`: what is known of the place, for the columns of a table. `acted`: how often it has acted so far, of a fault
+    that waits for something to act on; None where it acts by being there.
     """
 
     fault: Fault
@@ -58,6 +59,7 @@ class Injection:
     note: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     undo_by: Callable[[], None] | None = None
+    acted: Callable[[], int] | None = None
 
     @property
     def flips(self) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ class Injection:
     @property
     def activated(self) -> bool:
         """Whether anything is different from before: a bit stuck at the value that it had changes nothing."""
-        return bool(self.changed or self.note)
+        return self.acted() > 0 if self.acted is not None else bool(self.changed or self.note)
 
     @property
     def in_graph(self) -> bool:

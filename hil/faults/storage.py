@@ -118,7 +118,7 @@ def _tampered(fault: Fault, place: StoragePlace, victim: Victim, labels: dict[st
     tamper.start()
     what = "writes to" if place.kind == "full" else "reads"
     note = f"{place.process} fails when it {what} {place.file}, until this is undone"
-    return Injection(fault, note=note, labels=labels, undo_by=tamper.end)
+    return Injection(fault, note=note, labels=labels, undo_by=tamper.end, acted=lambda: tamper.failed)
 
 
 STORAGE: Final = Storage()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 import hil
 from hil.campaign.lane import Arm, Trial
 from hil.campaign.outcome import Evidence
+from hil.campaign.plan import Plan, Stratum
 from hil.campaign.report import write_report
 from hil.campaign.results import SCHEMA, Results, load_results
 from hil.campaign.row import make_row
+from hil.campaign.summary import fair
 from hil.errors import CampaignError
 from tests.hil.campaign.rows import GOLDEN, QUESTION, row
 
@@ -163,3 +167,61 @@ def test_the_mission_rests_on_an_arm_that_has_a_gate(tmp_path: Path) -> None:
     results.begin({**DOCUMENT, "plan": {**PLAN, "arms": arms}}, resume=False)
     results.write([row(0, arm, wrong=arm != "protected") for arm in arms])
     assert write_report(tmp_path).values["mission"]["protected"]["hits"] == 0
+
+
+STRATA = {
+    "all": {},
+    "scale": {"where": {"types": ["Q8_0"], "roles": ["scale"]}},
+    "high": {"where": {"roles": ["scale"], "bits": [14]}},
+    "head": {"where": {"tensors": ["token_embd.weight"]}},
+    "first": {"where": {"tensors": ["blk.0.ffn_up.weight"]}},
+    "norms": {"where": {"tensors": ["*norm*"], "roles": ["scale"]}},
+    "cache": {"target": "kv", "where": {"process": "engine"}},
+    "high cache": {"target": "kv", "where": {"process": "engine", "bits": [14]}},
+    "signals": {"target": "crash", "where": {"signals": ["SIGKILL"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "strata"),
+    [
+        (["stratum"], set(STRATA)),
+        (["type", "role"], {"all", "scale", "cache", "signals"}),
+        (["type", "role", "bit"], {"all", "scale", "high", "cache", "high cache", "signals"}),
+        (["kind"], {"all", "head", "cache", "signals"}),
+        (["kind", "type", "role"], {"all", "scale", "head", "norms", "cache", "signals"}),
+        (["layer"], {"all", "cache", "signals"}),
+    ],
+)
+def test_a_map_counts_no_stratum_that_chose_its_places_by_something_else(columns: list[str], strata: set[str]) -> None:
+    """Flips of high bits alone would make a field worse than it is, an embedding's scales a kind of tensor."""
+    plan = Plan(name="p", strata=tuple(Stratum.model_validate({"name": k, "count": 1, **v}) for k, v in STRATA.items()))
+    rows = [
+        {"stratum": one, "target": STRATA[one].get("target", "weights"), "model": "single", "at": "start"}
+        for one in STRATA
+    ]
+    frame = pandas.DataFrame(rows)
+    assert set(fair(frame, plan, columns).stratum) == strata
+
+
+def test_a_map_counts_single_bits_that_are_there_from_the_start() -> None:
+    """A flip that comes with the last token, or heals, says little of its field; nor does one bit of a burst."""
+    plan = Plan(name="p", strata=(Stratum(name="all", count=1),))
+    ways = [("weights", model, at) for model in ("single", "upset", "page") for at in ("start", "token", "start..done")]
+    rows = [{"stratum": "all", "target": target, "model": model, "at": at} for target, model, at in ways]
+    kept = fair(pandas.DataFrame(rows), plan, ["type", "role"])
+    assert [(one.model, one.at) for one in kept.itertuples()] == [("single", "start")]
+
+
+def test_the_tables_of_a_summary_are_of_fair_rows(tmp_path: Path) -> None:
+    """Of four wrong answers two came from a stratum of scales, which says nothing of a kind of tensor."""
+    plan = DOCUMENT["plan"] | {
+        "strata": [{"name": "s", "count": 4}, {"name": "t", "count": 4, "where": {"roles": ["scale"]}}]
+    }
+    results = Results(tmp_path)
+    results.begin({**DOCUMENT, "plan": plan}, resume=False)
+    results.write([replace(row(n, "bare", wrong=n % 2 == 0, stratum="st"[n // 4]), kind="up") for n in range(8)])
+    tables = write_report(tmp_path).values["tables"]
+    assert [(one["hits"], one["trials"]) for one in tables["kind"]["bare"]] == [(2, 4)]
+    assert [(one["hits"], one["trials"]) for one in tables["stratum"]["bare"]] == [(2, 4), (2, 4)]
+    assert [one["trials"] for one in tables["bit"]["bare"]] == [8], "what is chosen by role may be told by role"
