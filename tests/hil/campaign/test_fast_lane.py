@@ -71,6 +71,48 @@ name = "clean"
 count = 1
 target = "none"
 """
+MEMORY = """
+name = "memory-test"
+seed = 7
+[questions]
+families = ["closed-book"]
+count = 2
+[arms.protected]
+[[strata]]
+name = "vocabulary"
+count = 3
+target = "process"
+at = ["token"]
+where = { process = "engine", regions = ["vocabulary"] }
+[[strata]]
+name = "tensors"
+count = 2
+target = "process"
+at = ["token"]
+where = { process = "engine", regions = ["tensors"] }
+[[strata]]
+name = "tokens"
+count = 2
+target = "process"
+at = ["check"]
+where = { process = "verifier", regions = ["tokens"] }
+[[strata]]
+name = "registers of the engine"
+count = 3
+target = "registers"
+at = ["token"]
+where = { process = "engine" }
+[[strata]]
+name = "registers of the verifier"
+count = 3
+target = "registers"
+at = ["check-token"]
+where = { process = "verifier" }
+[[strata]]
+name = "by rate"
+count = 2
+model = ["poisson:rate=1e-6"]
+"""
 ONCE = """
 name = "once"
 seed = 5
@@ -209,6 +251,16 @@ def test_a_lost_process_is_replaced_and_the_answer_is_right(stratum: str, expect
         (row,) = one.rows(0)
     assert (row.outcome, row.same, row.verdict) == (expected, True, "verified"), row
     assert re.search("crash|hang", row.detected_by)
+
+
+def test_memory_registers_and_upsets_by_rate_change_no_answer() -> None:
+    """Each stratum of `process` and `weights-by-rate` in the small: the golden answer, or none."""
+    with Bench(parse_plan(MEMORY, "memory-test", "")) as opened:
+        rows = [row for index in range(opened.plan.total) for row in opened.rows(index)]
+    assert {row.stratum for row in rows if row.activated} == {stratum.name for stratum in opened.plan.strata}
+    assert all(row.same or row.verdict != "verified" for row in rows)
+    assert Outcome.SILENT not in outcomes(rows, "protected")
+    assert {row.outcome for row in rows if row.stratum == "by rate"} <= {Outcome.RECOMPUTED, Outcome.CORRECTED}
 
 
 def test_a_model_that_does_not_end_is_cut_and_its_cut_answers_are_verified() -> None:

@@ -149,6 +149,30 @@ def test_without_the_other_slot_a_damaged_model_is_refused_by_name_and_nothing_i
     assert "blk.2.ffn_up.weight" in row.note
 
 
+@pytest.mark.parametrize(
+    ("kind", "at", "outcomes"),
+    [
+        ("full", "now", {Outcome.REFUSED}),
+        ("full", "token", {Outcome.CRASH_RECOVERED}),
+        ("read-error", "now", {Outcome.REFUSED}),
+    ],
+)
+def test_a_disk_that_fails_is_told_by_name_and_loses_nothing(
+    drills: Drills, kind: str, at: str, outcomes: set[Outcome]
+) -> None:
+    """The file calls of core fail while it works; what was accepted is answered once they do not."""
+    row = drills.row(drills.drawn("storage", {"files": "all", "kinds": kind, "process": "core"}, at=at))
+    assert row.outcome in outcomes, row
+    assert row.activated, "no call has failed"
+    assert row.reason or row.outcome is not Outcome.REFUSED
+
+
+def test_a_failing_disk_that_nobody_uses_meanwhile_is_not_activated(drills: Drills) -> None:
+    """The scrubber has read its codes long since."""
+    row = drills.row(drills.drawn("storage", {"files": "codes", "kinds": "read-error", "process": "scrubber"}))
+    assert (row.outcome, row.activated) == (Outcome.NOT_ACTIVATED, False), row
+
+
 def test_a_bad_link_and_a_wrong_clock_delay_answers_and_change_none(opened: Open) -> None:
     """Bit errors, loss, copies and disorder in both directions, one frame hit on purpose; and a step of a day."""
     drills = opened(PROTECTED, link={"ber": 1e-4, "loss": 0.2, "duplicate": 0.1, "reorder": 0.1})
