@@ -230,6 +230,9 @@ class HealthSettings(Section):
     sysfs: str = Field(default="/sys", description="Root of the sensor files (thermal zones, INA3221).")
     sample_s: float = Field(default=1.0, gt=0, description="Time between readings, s.")
     persistence: int = Field(default=3, ge=1, description="Readings in a row beyond a limit that make an event.")
+    assumed_power_w: float = Field(
+        default=0.0, ge=0, description="Power of the board where no sensor measures it, W; 0: energy is then unknown."
+    )
     pause_cpu_degc: float = Field(default=95.0, description="No query starts while CPU_T is above this, degC.")
     resume_cpu_degc: float = Field(default=88.0, description="Queries start again when CPU_T is below this, degC.")
 

@@ -113,6 +113,7 @@ class Core:
     def sensors(self, values: dict[str, float | None], now: Moment) -> None:
         """Take a reading of the sensors: limits and the thermal gate."""
         self.housekeeping.sensors = values
+        self.runner.energy.reading(values.get("PWR_W"), now.monotonic)
         self.runner.held = self._gate.update(values.get("CPU_T"))
         numbers = {
             name: float(value)

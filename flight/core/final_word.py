@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from flight.core.energy import Energy
 from flight.core.moment import Moment
 from flight.core.receipt import Figures, Proof, Texts, receipt
 from flight.core.reporter import Reporter
@@ -32,6 +33,7 @@ class Ending:
     last: tuple[tuple[str, Segment], ...] = ()
     proof: Proof = field(default_factory=Proof)
     facts: ModelFacts | None = None
+    energy: Energy = field(default_factory=Energy)
 
 
 class FinalWord:
@@ -47,9 +49,10 @@ class FinalWord:
     def give(self, query: Query, end: Ending, now: Moment) -> None:
         """Commit it, then say it."""
         queued_ms = int(1000 * query.waited(now.mission) / self._speed)
-        word = self._signer.seal(
-            receipt(query, end.state, end.reason, end.figures, end.facts, queued_ms, end.proof, end.texts)
+        made = receipt(
+            query, end.state, end.reason, end.figures, end.facts, queued_ms, end.proof, end.texts, end.energy
         )
+        word = self._signer.seal(made)
         query = self._journal.finish(
             query,
             end.state,

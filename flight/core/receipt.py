@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from flight.core.energy import Energy
 from flight.inference.protocol import ModelFacts
 from flight.store import query as q
 from flight.store.query import Query
@@ -87,11 +88,9 @@ def receipt(
     queued_ms: int,
     proof: Proof,
     texts: Texts,
+    energy: Energy,
 ) -> dict[str, Any]:
-    """The arguments of `inference.receipt`, but for what `Signer.seal` adds.
-
-    Energy is unknown, which is not zero, and no command is authenticated.
-    """
+    """The arguments of `inference.receipt`, but for what `Signer.seal` adds. No command is authenticated."""
     scene = query.scene
     return {
         **dataclasses.asdict(proof),
@@ -119,8 +118,8 @@ def receipt(
         "threads": facts.threads if facts else 0,
         "model": facts.name if facts else "",
         "model_sha256": bytes.fromhex(facts.sha256) if facts else NO_HASH,
-        "energy_j": None,
-        "energy_source": "none",
+        "energy_j": energy.joules,
+        "energy_source": energy.source,
         "authenticated": False,
         "pace": figures.pace,
         "scene_bytes": len(scene) if scene is not None else 0,

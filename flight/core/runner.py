@@ -15,6 +15,7 @@ from typing import Final
 from flight.core.conversation import asks_for, freeze, intact
 from flight.core.custody import Custody
 from flight.core.draft import Draft
+from flight.core.energy import EnergyMeter
 from flight.core.final_word import Ending, FinalWord
 from flight.core.gatekeeper import Gatekeeper
 from flight.core.moment import Moment
@@ -85,6 +86,7 @@ class Runner:
         self.custody = Custody()
         self.gate = Gatekeeper(settings, reporter, self.custody)
         self.renewal = Renewal(settings.integrity.renew_answers)
+        self.energy = EnergyMeter(settings.health.assumed_power_w)
         self.safe = False
         """Safe mode: nothing is started."""
         self.held = False
@@ -167,6 +169,7 @@ class Runner:
         data = scene.data if scene else None
         query = self._journal.start(query, frozen.messages, frozen.sha256, data, now.mission)
         self._reporter.started(query.request_id, now)
+        self.energy.begin(now.monotonic)
         self._hand_over(ActiveRun(query))
 
     def _resume(self, run: ActiveRun, now: Moment) -> None:
@@ -353,7 +356,8 @@ class Runner:
         last = tuple(run.close())
         facts = self.facts or run.facts
         proof = self.gate.proof(run, texts, facts, now)
-        end = Ending(state, reason, detail, figures=run.figures, texts=texts, last=last, proof=proof, facts=facts)
+        known = Ending(state, reason, detail, figures=run.figures, texts=texts, last=last, proof=proof, facts=facts)
+        end = replace(known, energy=self.energy.end(now.monotonic))
         self._finish(run.query, end, now)
         if state == q.DONE and self.renewal.answered() and self.facts is not None:
             self._renew(now)
