@@ -49,13 +49,19 @@ def intact(query: Query) -> bool:
     return query.messages is not None and hashlib.sha256(query.messages).digest() == query.messages_sha256
 
 
-def asks_for(query: Query) -> bool:
-    """Whether the frozen messages end in the question and the scene that the journal has beside them."""
+def asks_for(query: Query, parent: Query | None) -> bool:
+    """Whether the frozen messages are those of what the journal has beside them: question, scene, system text, parent.
+
+    Of a follow-up whose parent has left the journal meanwhile: whether they end and begin as they must.
+    """
     if query.messages is None:
         return False
-    scene = bytes(query.scene).decode("utf-8") if query.scene is not None else None
-    wanted = {"role": "user", "content": user_message(scene, bytes(query.args["question"]).decode("utf-8"))}
-    return thaw(query.messages)[-1] == wanted
+    scene = Scene(query.args["scene"], bytes(query.scene)) if query.scene is not None else None
+    wanted = freeze(query, scene, parent).messages
+    if not query.args["parent"] or (parent is not None and parent.messages is not None):
+        return query.messages == wanted
+    found, own = thaw(query.messages), thaw(wanted)
+    return found[-1] == own[-1] and (len(own) == 1 or found[0] == own[0])
 
 
 def _dump(messages: Sequence[dict[str, str]]) -> bytes:

@@ -262,7 +262,8 @@ class Runner:
             self._finish_active(run.ending or q.CANCELLED, now)
             return
         query = self._journal.find(run.query.id)  # what was asked is read again: our memory is no witness
-        if query is None or not intact(query) or not asks_for(query):
+        parent = self._journal.find(query.args["parent"]) if query is not None and query.args["parent"] else None
+        if query is None or not intact(query) or not asks_for(query, parent):
             self._finish_active(q.FAILED, now, reason="state_damaged")
             return
         asked = request_for(query, self._settings.engine)

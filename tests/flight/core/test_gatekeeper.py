@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -269,20 +271,37 @@ class TestTrust:
         word = receipt(bench)
         assert (word["verdict"], word["stop"], word["restarts"]) == ("verified", "eos", 1)
 
-    def test_a_question_that_changed_between_journal_and_prompt_is_not_answered(self, bench: Bench) -> None:
-        """Frozen messages with a hash of their own, but not those of the question beside them."""
+    @pytest.mark.parametrize(
+        "other",
+        [
+            [("system", "Be brief."), ("user", "First?"), ("assistant", "{answer}"), ("user", "Evil?")],
+            [("system", "Be evil."), ("user", "First?"), ("assistant", "{answer}"), ("user", "What?")],
+            [("system", "Be brief."), ("user", "First?"), ("assistant", "Evil."), ("user", "What?")],
+            [("user", "First?"), ("assistant", "{answer}"), ("user", "What?")],
+            None,
+        ],
+    )
+    def test_messages_that_are_not_those_of_the_journal_are_not_answered(
+        self, bench: Bench, other: list[tuple[str, str]] | None
+    ) -> None:
+        """With a hash of their own, but not of question, system text and parent beside them."""
         bench.ready()
-        bench.ask(1)
+        bench.ask(1, "First?", system="Be brief.")
+        finish(bench)
+        bench.ask(2, "What?", parent=1)
         run = bench.core.runner.active
         assert run is not None
-        other = b'[{"role":"user","content":"Evil?"}]'
-        journal = bench.journals[-1]
-        import hashlib
-
-        journal.start(run.query, other, hashlib.sha256(other).digest(), None, bench.now.mission)
+        assert run.query.messages is not None
+        if other is not None:
+            answer = bench.joined(1).decode()
+            said = [{"role": role, "content": text.replace("{answer}", answer)} for role, text in other]
+            data = json.dumps(said, separators=(",", ":")).encode()
+            sha256 = hashlib.sha256(data).digest()
+            bench.journals[-1].start(run.query, data, sha256, None, bench.now.mission)
+        bench.verifier.asked.clear()
         bench.engine.finish(bench.now)
-        assert receipt(bench)["reason"] == "state_damaged"
-        assert not bench.verifier.asked
+        assert receipt(bench, 2)["reason"] == ("state_damaged" if other is not None else "none")
+        assert bool(bench.verifier.asked) == (other is None)
 
     def test_damage_that_was_found_meanwhile_asks_for_the_exact_re_run(self, bench: Bench) -> None:
         bench.ready()
