@@ -11,6 +11,7 @@ from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_
 from hil.campaign.mission import mission
 from hil.campaign.outcome import Outcome, Silent
 from hil.campaign.plan import Plan
+from hil.campaign.row import UNTOLD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ class Summary:
             silent = arm["outcomes"][Outcome.SILENT]
             lines.append(f"{name:12} {counts}")
             lines.append(f"{'':12} silent {percent(silent)}; per activated fault {percent(arm['silent_activated'])}")
+            if known := [f"{fate} {percent(arm[fate])}" for fate in FATES if arm[fate] is not None]:
+                lines.append(f"{'':12} {'; '.join(known)}")
         return lines
 
 
@@ -127,7 +130,20 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
         },
         "how": {str(key): int(value) for key, value in rows[rows.how != ""].how.value_counts().items()},
         "restarts": int(rows.restarts.sum()),
+        **{fate: _fated(rows, fate) for fate in FATES},
     }
+
+
+FATES: Final = ("lost", "doubled")
+"""What the bar of crashes, hangs and storage counts: rows with a query that was lost, or one that was doubled."""
+
+
+def _fated(rows: pd.DataFrame, fate: str) -> dict[str, Any] | None:
+    """Rows of a fate; None where it is not known: in some from before it was kept, and outside of the flight lane,
+    where no query is accepted that could be lost."""
+    if (rows.fate == UNTOLD).any() or not (rows.lane == "flight").any():
+        return None
+    return _interval(int(rows.fate.str.contains(fate).sum()), len(rows))
 
 
 def _table(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
