@@ -27,6 +27,19 @@ COLOURS: Final = {
     Outcome.CLEAN: "#cfe8d3",
 }
 """One colour for each class, bad ones warm: apart for the colour-blind by their order in the bar as well."""
+KINDS: Final = {
+    "weights": "kind of tensor",
+    "kv": "half of the cache (keys, values)",
+    "compute": "operation",
+    "process": "region of memory",
+    "registers": "register",
+    "crash": "signal",
+    "hang": "signal",
+    "storage": "kind of damage",
+    "link": "kind of link fault",
+    "clock": "kind of clock fault",
+}
+"""What the column `kind` says, by target; a target of somebody's own is named."""
 _ARMS: Final = ("#2166ac", "#c2410c", "#6a3d9a", "#4d4d4d")
 
 
@@ -52,7 +65,8 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
     arms = len(values["arms"])
     tables = values["tables"]
     draw("outcomes", "Outcomes by arm (measured).", lambda f: _outcomes(f, values), (9, 1.5 + 0.55 * arms))
-    for name, words in (("stratum", "stratum"), ("role", "field of the weight block"), ("kind", "kind of tensor")):
+    kinds = kinds_of(rows)
+    for name, words in (("stratum", "stratum"), ("role", "field of the weight block"), ("kind", kinds)):
         count = max((len(table) for table in tables[name].values()), default=0)
         draw(
             f"silent-by-{name}",
@@ -67,6 +81,13 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
         "mission", "The mission (derived: shares measured, upset rates cited).", lambda f: _mission(f, values), (8, 4.6)
     )
     return drawn
+
+
+def kinds_of(rows: Any) -> str:
+    """What the column `kind` is of in these rows, in words."""
+    targets = rows[rows.kind != ""].target.unique()
+    words = dict.fromkeys(KINDS.get(target, f"kind ({target})") for target in targets)
+    return " or ".join(sorted(words)) or "kind"
 
 
 def _outcomes(figure: Any, values: dict[str, Any]) -> bool:
@@ -178,7 +199,7 @@ def _layers(figure: Any, tables: dict[str, list[dict[str, Any]]]) -> bool:
 
 
 def _latency(figure: Any, rows: Any) -> bool:
-    columns = [("detection_s", "from the flip to its detection"), ("repair_s", "of the pass that found and repaired")]
+    columns = [("detection_s", "from the fault to its detection"), ("repair_s", "of the pass that found and repaired")]
     known = [(column, words) for column, words in columns if rows[column].notna().sum() > 1]
     if not known:
         return False

@@ -11,8 +11,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pandas import DataFrame
 
 import hil
+from hil.campaign.figures import kinds_of
 from hil.campaign.lane import Arm, Trial
 from hil.campaign.outcome import Evidence
 from hil.campaign.report import write_report
@@ -198,6 +200,30 @@ def test_rows_from_before_fates_were_kept_are_read_and_tell_what_their_class_doe
     found = write_report(tmp_path).values["arms"]["protected"]["lost"]
     assert (found and found["hits"]) == lost
     assert results.rows()[1].same_as(fated(1, doubled=spoiled))
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (("weights", "codes"), "kind of tensor"),
+        (("crash", "hang"), "signal"),
+        (("storage",), "kind of damage"),
+        (("registers", "process"), "region of memory or register"),
+        (("own",), "kind (own)"),
+        (("none",), "kind"),
+    ],
+)
+def test_a_caption_says_what_the_kinds_of_its_targets_are(targets: tuple[str, ...], said: str) -> None:
+    kinds = ["" if target in ("codes", "none") else "x" for target in targets]
+    assert kinds_of(DataFrame({"target": targets, "kind": kinds})) == said
+
+
+def test_the_report_of_signals_shows_them_as_signals(tmp_path: Path) -> None:
+    begun(tmp_path).write([fated(0)])
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "Silent corruptions by signal, with 95 % intervals" in page
+    assert "kind of tensor" not in page
 
 
 @pytest.mark.parametrize("verdict", ["verified", "unchecked"])
