@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hil.campaign.mission import CITED
+from hil.campaign.mission_figure import caption, draw_mission
 from hil.campaign.outcome import Outcome
 
 COLOURS: Final = {
@@ -77,9 +77,8 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
     draw("silent-by-bit", "Silent corruptions by bit position (measured).", lambda f: _bits(f, tables["bit"]), (9, 4.2))
     draw("silent-by-layer", "Silent corruptions by layer (measured).", lambda f: _layers(f, tables["layer"]), (7, 3.2))
     draw("latency", "Time to detection and of repair (measured).", lambda f: _latency(f, rows), (8, 3.2))
-    draw(
-        "mission", "The mission (derived: shares measured, upset rates cited).", lambda f: _mission(f, values), (8, 4.6)
-    )
+    if (mission := values["mission"]) is not None:
+        draw("mission", caption(mission), lambda f: draw_mission(f, mission, values["model"]), (9, 4.8))
     return drawn
 
 
@@ -217,39 +216,4 @@ def _latency(figure: Any, rows: Any) -> bool:
         panel.xaxis.set_minor_formatter("")
         panel.set_xlabel(f"ms {words}")
     panels[0].set_ylabel("injections")
-    return True
-
-
-def _mission(figure: Any, values: dict[str, Any]) -> bool:
-    found = values["mission"]
-    if found is None:
-        return False
-    points = found["points"]
-    left, right = figure.subplots(1, 2)
-    rates = [point["rate"] for point in points]
-    left.fill_between(
-        rates, [p["bare_wrong_low"] for p in points], [p["bare_wrong_high"] for p in points], color=_ARMS[1], alpha=0.25
-    )
-    left.plot(rates, [p["bare_wrong"] for p in points], color=_ARMS[1], label="bare, loaded once a day")
-    if found["protected"] is not None:
-        left.plot(rates, [p["protected_bound"] for p in points], color=_ARMS[0], label="protected: upper bound")
-        left.plot(
-            rates, [p["protected_bound_saa"] for p in points], ":", color=_ARMS[0], label="the same, within the SAA"
-        )
-    left.set_ylabel("wrong answers per million")
-    left.legend(fontsize=7, loc="upper left")
-    right.plot(rates, [p["upsets_per_day"] for p in points], color="#777777", label="upsets of the model")
-    right.plot(rates, [p["bare_failures_per_day"] for p in points], color=_ARMS[1], label="that corrupt answers, bare")
-    right.set_ylabel("per day")
-    right.legend(fontsize=7, loc="upper left")
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("upsets per bit and day (orbit mean)")
-        low, high = axes.get_ylim()
-        for rate, name in CITED:
-            axes.axvline(rate, color="#999999", linewidth=0.7, linestyle="--")
-            axes.text(rate, low, name, rotation=90, fontsize=6, va="bottom", ha="right", color="#555555")
-        axes.set_ylim(low, high)
-    figure.suptitle(f"{values['model']}, {found['bits'] / 8e6:.1f} MB: shares measured, rates cited, joined by formula")
     return True
