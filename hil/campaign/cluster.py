@@ -1,13 +1,16 @@
 """Trials on Dask: a task for each injection, so that a worker that dies loses the one it was at, and it is done again.
 
 Local processes by default, or any cluster by the address of its scheduler; its workers need this package and one
-thread each (`dask worker ADDRESS --nthreads 1`), and machines of one kind: golden answers are compared.
+thread each (`dask worker ADDRESS --nthreads 1`), and machines of one kind: golden answers are compared. A process has
+one bench, and two rows at a time on it would each see the other's fault: a cluster whose workers have more threads is
+refused at the start, and a worker that joins later refuses the second row itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +25,7 @@ from hil.errors import CampaignError
 Client = Any
 """`distributed.Client`, whose package has no complete types."""
 
+_START: Final = "dask worker ADDRESS --nthreads 1"
 AHEAD: Final = 3
 """Tasks that each worker has in hand: enough that it never waits, few enough that stopping is quick."""
 
@@ -37,6 +41,7 @@ class Campaign:
 
 _campaign: Campaign | None = None
 _bench: Bench | None = None
+_at_work = threading.Lock()
 
 
 def equip(campaign: Campaign) -> None:
@@ -49,16 +54,18 @@ def equip(campaign: Campaign) -> None:
 
 def rows_here(index: int) -> list[Row]:
     """On a worker: the rows of one injection. A bench that failed is closed: a fault may still be in its image."""
-    try:
-        return _opened().rows(index)
-    except BaseException:
-        close_here()
-        raise
+    with _alone():
+        try:
+            return _opened().rows(index)
+        except BaseException:
+            close_here()
+            raise
 
 
 def goldens_here() -> dict[str, Golden]:
     """On a worker: the golden answers to all questions."""
-    return _opened().goldens()
+    with _alone():
+        return _opened().goldens()
 
 
 def close_here() -> None:
@@ -67,6 +74,20 @@ def close_here() -> None:
     if _bench is not None:
         _bench.__exit__(None, None, None)
     _bench = None
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Have this process's bench to oneself; what has it already is not disturbed. Raises `CampaignError`."""
+    if not _at_work.acquire(blocking=False):
+        raise CampaignError(
+            "A worker of the cluster was given a second row while one was at work in its process, and the fault of one "
+            f"would be the other's: start it with one thread ({_START}), then go on with --resume."
+        )
+    try:
+        yield
+    finally:
+        _at_work.release()
 
 
 def _opened() -> Bench:
@@ -107,12 +128,24 @@ def cluster(workers: int, scheduler: str) -> Iterator[Client]:
                 memory_limit=0,
             )
             client = stack.enter_context(distributed.Client(stack.enter_context(local)))
+        client.wait_for_workers(1 if scheduler else workers, timeout=120)
+        _need_one_thread(client.nthreads())
         try:
-            client.wait_for_workers(1 if scheduler else workers, timeout=120)
             yield client
         finally:
             with contextlib.suppress(Exception):
                 client.run(close_here)
+
+
+def _need_one_thread(threads: dict[str, int]) -> None:
+    """Refuse workers (threads by address) that would run rows two at a time. Raises `CampaignError`."""
+    several = {address: count for address, count in threads.items() if count > 1}
+    if several:
+        address, count = next(iter(several.items()))
+        raise CampaignError(
+            f"{len(several)} of the cluster's {len(threads)} workers ({address} first) would run {count} rows at a "
+            f"time, and the fault of one would be the other's: start them with one thread each ({_START})."
+        )
 
 
 def give(client: Client, plan: Plan, known: dict[str, Golden]) -> None:

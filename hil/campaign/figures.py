@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hil.campaign.mission import CITED
+from hil.campaign.mission_figure import caption, draw_mission
 from hil.campaign.outcome import Outcome
 
 COLOURS: Final = {
@@ -27,6 +27,19 @@ COLOURS: Final = {
     Outcome.CLEAN: "#cfe8d3",
 }
 """One colour for each class, bad ones warm: apart for the colour-blind by their order in the bar as well."""
+KINDS: Final = {
+    "weights": "kind of tensor",
+    "kv": "half of the cache (keys, values)",
+    "compute": "operation",
+    "process": "region of memory",
+    "registers": "register",
+    "crash": "signal",
+    "hang": "signal",
+    "storage": "kind of damage",
+    "link": "kind of link fault",
+    "clock": "kind of clock fault",
+}
+"""What the column `kind` says, by target; a target of somebody's own is named."""
 _ARMS: Final = ("#2166ac", "#c2410c", "#6a3d9a", "#4d4d4d")
 
 
@@ -52,7 +65,8 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
     arms = len(values["arms"])
     tables = values["tables"]
     draw("outcomes", "Outcomes by arm (measured).", lambda f: _outcomes(f, values), (9, 1.5 + 0.55 * arms))
-    for name, words in (("stratum", "stratum"), ("role", "field of the weight block"), ("kind", "kind of tensor")):
+    kinds = kinds_of(rows)
+    for name, words in (("stratum", "stratum"), ("role", "field of the weight block"), ("kind", kinds)):
         count = max((len(table) for table in tables[name].values()), default=0)
         draw(
             f"silent-by-{name}",
@@ -63,10 +77,16 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
     draw("silent-by-bit", "Silent corruptions by bit position (measured).", lambda f: _bits(f, tables["bit"]), (9, 4.2))
     draw("silent-by-layer", "Silent corruptions by layer (measured).", lambda f: _layers(f, tables["layer"]), (7, 3.2))
     draw("latency", "Time to detection and of repair (measured).", lambda f: _latency(f, rows), (8, 3.2))
-    draw(
-        "mission", "The mission (derived: shares measured, upset rates cited).", lambda f: _mission(f, values), (8, 4.6)
-    )
+    if (mission := values["mission"]) is not None:
+        draw("mission", caption(mission), lambda f: draw_mission(f, mission, values["model"]), (9, 4.8))
     return drawn
+
+
+def kinds_of(rows: Any) -> str:
+    """What the column `kind` is of in these rows, in words."""
+    targets = rows[rows.kind != ""].target.unique()
+    words = dict.fromkeys(KINDS.get(target, f"kind ({target})") for target in targets)
+    return " or ".join(sorted(words)) or "kind"
 
 
 def _outcomes(figure: Any, values: dict[str, Any]) -> bool:
@@ -178,7 +198,7 @@ def _layers(figure: Any, tables: dict[str, list[dict[str, Any]]]) -> bool:
 
 
 def _latency(figure: Any, rows: Any) -> bool:
-    columns = [("detection_s", "from the flip to its detection"), ("repair_s", "of the pass that found and repaired")]
+    columns = [("detection_s", "from the fault to its detection"), ("repair_s", "of the pass that found and repaired")]
     known = [(column, words) for column, words in columns if rows[column].notna().sum() > 1]
     if not known:
         return False
@@ -196,39 +216,4 @@ def _latency(figure: Any, rows: Any) -> bool:
         panel.xaxis.set_minor_formatter("")
         panel.set_xlabel(f"ms {words}")
     panels[0].set_ylabel("injections")
-    return True
-
-
-def _mission(figure: Any, values: dict[str, Any]) -> bool:
-    found = values["mission"]
-    if found is None:
-        return False
-    points = found["points"]
-    left, right = figure.subplots(1, 2)
-    rates = [point["rate"] for point in points]
-    left.fill_between(
-        rates, [p["bare_wrong_low"] for p in points], [p["bare_wrong_high"] for p in points], color=_ARMS[1], alpha=0.25
-    )
-    left.plot(rates, [p["bare_wrong"] for p in points], color=_ARMS[1], label="bare, loaded once a day")
-    if found["protected"] is not None:
-        left.plot(rates, [p["protected_bound"] for p in points], color=_ARMS[0], label="protected: upper bound")
-        left.plot(
-            rates, [p["protected_bound_saa"] for p in points], ":", color=_ARMS[0], label="the same, within the SAA"
-        )
-    left.set_ylabel("wrong answers per million")
-    left.legend(fontsize=7, loc="upper left")
-    right.plot(rates, [p["upsets_per_day"] for p in points], color="#777777", label="upsets of the model")
-    right.plot(rates, [p["bare_failures_per_day"] for p in points], color=_ARMS[1], label="that corrupt answers, bare")
-    right.set_ylabel("per day")
-    right.legend(fontsize=7, loc="upper left")
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("upsets per bit and day (orbit mean)")
-        low, high = axes.get_ylim()
-        for rate, name in CITED:
-            axes.axvline(rate, color="#999999", linewidth=0.7, linestyle="--")
-            axes.text(rate, low, name, rotation=90, fontsize=6, va="bottom", ha="right", color="#555555")
-        axes.set_ylim(low, high)
-    figure.suptitle(f"{values['model']}, {found['bits'] / 8e6:.1f} MB: shares measured, rates cited, joined by formula")
     return True

@@ -26,6 +26,8 @@ figcaption { color: #5b6778; font-size: .9rem }
 .bad { color: #b01f24; font-weight: 600 } .tag { color: #5b6778; font-size: .85rem }
 pre { white-space: pre-wrap; background: #f4f6f9; padding: .8rem; font-size: .8rem; line-height: 1.4 }
 """
+_PROMISED: Final = (Outcome.SILENT, Outcome.UNRECOVERABLE)
+"""Classes that must be empty, and are told where they are."""
 
 
 def write_report(folder: Path) -> Summary:
@@ -95,19 +97,22 @@ def _outcomes(values: dict[str, Any]) -> str:
     lines = [f"<tr><th>class</th>{head}</tr>"]
     for one in Outcome:
         cells = [arm["outcomes"][one] for arm in arms.values()]
-        if any(cell["hits"] for cell in cells) or one is Outcome.SILENT:
-            bad = ' class="bad"' if one in (Outcome.SILENT, Outcome.UNRECOVERABLE) else ""
+        if any(cell["hits"] for cell in cells) or one in _PROMISED:
+            bad = ' class="bad"' if one in _PROMISED else ""
             row = "".join(f"<td{bad if cell['hits'] else ''}>{percent(cell)}</td>" for cell in cells)
             lines.append(f"<tr><td>{one.value}</td>{row}</tr>")
     for key, words in (
+        ("lost", "with a query that was lost"),
+        ("doubled", "with a query that was doubled"),
         ("token_changed", "of the silent: token-changed"),
         ("task_wrong", "of the silent: task-wrong"),
         ("silent_activated", "silent per activated fault"),
         ("verified", "VERIFIED"),
         ("verified_but_not_golden", "VERIFIED, but not the golden answer"),
     ):
-        row = "".join(f"<td>{percent(arm[key])}</td>" for arm in arms.values())
-        lines.append(f"<tr><td>{words}</td>{row}</tr>")
+        if any(arm[key] is not None for arm in arms.values()):
+            row = "".join(f"<td>{percent(arm[key]) if arm[key] else 'not told'}</td>" for arm in arms.values())
+            lines.append(f"<tr><td>{words}</td>{row}</tr>")
     return f"<table>{''.join(lines)}</table>"
 
 
@@ -128,7 +133,7 @@ def _figure(path: Path, caption: str) -> str:
 def _latency(values: dict[str, Any]) -> str:
     lines = ["<tr><th>arm</th><th>what</th><th>count</th><th>median</th><th>p90</th><th>p99</th><th>longest</th></tr>"]
     words = {
-        "detection_s": "flip to detection",
+        "detection_s": "fault to detection",
         "repair_s": "pass that found and repaired",
         "recovery_s": "loss of a process to its successor's readiness",
         "row_s": "whole run",

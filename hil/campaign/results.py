@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hil.campaign.row import COLUMNS, Row, from_dict
+from hil.campaign.outcome import Outcome
+from hil.campaign.row import COLUMNS, UNTOLD, Row, from_dict
 from hil.errors import CampaignError
 from hil.files import held, read_json, write_json
 
@@ -118,7 +119,7 @@ class Results:
             paths = [self.folder / "rows.parquet"]
         if not paths:
             return _table([])
-        table = pa.concat_tables([pq.read_table(path) for path in paths])
+        table = pa.concat_tables([_whole(pq.read_table(path)) for path in paths])
         order = table.sort_by([("index", "ascending"), ("arm", "ascending")])
         keys = list(zip(order["index"].to_pylist(), order["arm"].to_pylist(), strict=True))
         keep = [place for place, key in enumerate(keys) if not place or key != keys[place - 1]]
@@ -158,6 +159,18 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 
     columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
     return pa.table(columns, schema=_schema())
+
+
+def _whole(table: pa.Table) -> pa.Table:
+    """A stored table with every column of today. Rows from before `fate` was kept have the one that their class leaves:
+    of all but two none, since a query that was lost or doubled makes a row `unrecoverable`, if it is not `silent`."""
+    import pyarrow as pa
+
+    if "fate" not in table.column_names:
+        open_ones = (Outcome.SILENT, Outcome.UNRECOVERABLE)
+        fates = [UNTOLD if outcome in open_ones else "" for outcome in table["outcome"].to_pylist()]
+        table = table.append_column("fate", pa.array(fates, pa.string()))
+    return table.select(COLUMNS)
 
 
 def load_results(folder: Path | str) -> pd.DataFrame:

@@ -17,7 +17,9 @@ class Row:
     """One run. Times in seconds, NaN when not measured; empty text where something does not apply.
 
     `fault` is the whole fault as JSON; the columns from `target` to `bit` are what of it the report groups by.
-    `process` is the process that was hit, `kind` the tensor's name without its layer, `layer` -1 outside of the layers.
+    `process` is the process that was hit, `kind` the tensor's name without its layer (or whatever else it was of: see
+    `hil.campaign.figures.KINDS`), `layer` -1 outside of the layers. `fate`: what befell a query (lost, doubled) or
+    what was hit (dead: it did not come back): what an `unrecoverable` row rests on; `UNTOLD` in rows from before.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Row:
     how: str
     attempts: int
     restarts: int
+    fate: str
     crashed: str
     hung: str
     detected_by: str
@@ -84,8 +87,10 @@ class Row:
 
 
 COLUMNS: Final = tuple(field.name for field in fields(Row))
-MEASURED: Final = frozenset({"detection_s", "repair_s", "recovery_s", "seconds", "margin", "note"})
-"""Columns that a clock or a chance of scheduling fills: not part of a row's identity."""
+MEASURED: Final = frozenset({"detection_s", "repair_s", "recovery_s", "seconds", "margin", "note", "fate"})
+"""Columns that a clock or a chance of scheduling fills, or that say more of the class: not part of a row's identity."""
+UNTOLD: Final = "untold"
+"""The fate of rows from before it was kept, where their class leaves it open."""
 
 
 def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
@@ -113,6 +118,7 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
         how=evidence.how,
         attempts=evidence.attempts,
         restarts=evidence.restarts,
+        fate=_fate(evidence),
         crashed=" ".join(evidence.crashed),
         hung=" ".join(evidence.hung),
         detected_by=" ".join(dict.fromkeys(one.by for one in found)),
@@ -146,6 +152,11 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
         note=evidence.note,
         fault=trial.fault_json,
     )
+
+
+def _fate(evidence: Evidence) -> str:
+    found = {"lost": evidence.lost, "doubled": evidence.doubled, "dead": evidence.dead}
+    return " ".join(name for name, holds in found.items() if holds)
 
 
 def _first(values: Any) -> float:

@@ -74,6 +74,10 @@ class Tally:
         """Half of that interval."""
         return clopper_pearson(self.silent(arm), self.injections).halfwidth
 
+    def narrow(self, halfwidth: float) -> bool:
+        """Whether the interval of every arm is at most so wide; without any injection none is."""
+        return self.injections > 0 and all(self.halfwidth(arm) <= halfwidth for arm in self.outcomes)
+
     @property
     def per_hour(self) -> float:
         """Injections per hour since this start."""
@@ -125,15 +129,18 @@ def _run(plan: Plan, options: Options, screen: Screen, results: Results) -> None
             tally.add(rows, fresh=False)
     keeper = _Keeper(results)
 
+    def enough() -> bool:
+        return options.halfwidth > 0 and tally.narrow(options.halfwidth)
+
     def done(rows: list[Row]) -> bool:
         keeper.add(rows)
         tally.add(rows, fresh=True)
         screen.row(tally, wanted)
-        return not options.halfwidth or any(tally.halfwidth(arm) > options.halfwidth for arm in arms)
+        return not enough()
 
     open_ended = options.halfwidth and not options.injections
     indices = (index for index in (count() if open_ended else range(wanted)) if index not in before)
-    if not open_ended and len(before & set(range(wanted))) == wanted:
+    if enough() or (not open_ended and len(before & set(range(wanted))) == wanted):
         return
     try:
         if options.workers == 0 and not options.scheduler:

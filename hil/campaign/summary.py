@@ -12,6 +12,7 @@ from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_
 from hil.campaign.mission import mission
 from hil.campaign.outcome import Outcome, Silent
 from hil.campaign.plan import Plan, Stratum
+from hil.campaign.row import UNTOLD
 from hil.faults.wish import listed
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Summary:
             silent = arm["outcomes"][Outcome.SILENT]
             lines.append(f"{name:12} {counts}")
             lines.append(f"{'':12} silent {percent(silent)}; per activated fault {percent(arm['silent_activated'])}")
+            if known := [f"{fate} {percent(arm[fate])}" for fate in FATES if arm[fate] is not None]:
+                lines.append(f"{'':12} {'; '.join(known)}")
         return lines
 
 
@@ -145,6 +148,7 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
         },
         "how": {str(key): int(value) for key, value in rows[rows.how != ""].how.value_counts().items()},
         "restarts": int(rows.restarts.sum()),
+        **{fate: _fated(rows, fate) for fate in FATES},
     }
 
 
@@ -170,6 +174,18 @@ def _chosen_by(stratum: Stratum) -> set[str]:
         of_kinds = word == "tensors" and not any(_IN_A_LAYER.match(one) for one in listed(value))
         found.add("kind" if of_kinds else _CHOOSES.get(word, word))
     return found
+
+
+FATES: Final = ("lost", "doubled")
+"""What the bar of crashes, hangs and storage counts: rows with a query that was lost, or one that was doubled."""
+
+
+def _fated(rows: pd.DataFrame, fate: str) -> dict[str, Any] | None:
+    """Rows of a fate; None where it is not known: in some from before it was kept, and outside of the flight lane,
+    where no query is accepted that could be lost."""
+    if (rows.fate == UNTOLD).any() or not (rows.lane == "flight").any():
+        return None
+    return _interval(int(rows.fate.str.contains(fate).sum()), len(rows))
 
 
 def _table(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas
+import pyarrow.parquet as pq
 import pytest
+from pandas import DataFrame
 
 import hil
+from hil.campaign.figures import kinds_of
 from hil.campaign.lane import Arm, Trial
 from hil.campaign.outcome import Evidence
 from hil.campaign.plan import Plan, Stratum
 from hil.campaign.report import write_report
 from hil.campaign.results import SCHEMA, Results, load_results
-from hil.campaign.row import make_row
+from hil.campaign.row import Row, make_row
 from hil.campaign.summary import fair
 from hil.errors import CampaignError
 from tests.hil.campaign.rows import GOLDEN, QUESTION, row
@@ -146,6 +150,84 @@ def test_a_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
     assert {"outcomes.png", "outcomes.svg", "mission.png"} <= {path.name for path in (tmp_path / "figures").iterdir()}
     assert (tmp_path / "rows.csv").read_text().count("\n") == 17
+
+
+def fated(index: int, lane: str = "flight", **fate: bool) -> Row:
+    """A row of a signal to a process, and what befell its queries."""
+    labels = {"target": "crash", "kind": "SIGKILL", "process": "engine"}
+    evidence = Evidence(answer="two", verdict="verified", gated=True, labels=labels, **fate)  # type: ignore[arg-type]
+    return make_row(Trial(index, "s", None, "", QUESTION, GOLDEN), Arm("protected"), lane, evidence)
+
+
+def cells(page: str, head: str) -> str:
+    """The line of the outcome table that begins so, without its tags."""
+    found = re.search(rf"<tr><td>{head}</td>(.*?)</tr>", page)
+    return re.sub("<[^>]+>", "", found[1]) if found else ""
+
+
+def test_what_must_not_happen_stands_in_the_report_when_it_did_not(tmp_path: Path) -> None:
+    begun(tmp_path).write([fated(index) for index in range(4)])
+    summary = write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    for head in ("silent", "unrecoverable", "with a query that was lost", "with a query that was doubled"):
+        assert cells(page, head).startswith("0 of 4 = 0 %")
+    assert "lost 0 of 4" in "\n".join(summary.lines())
+
+
+def test_lost_and_doubled_queries_are_told_apart(tmp_path: Path) -> None:
+    """And from a process that did not come back."""
+    begun(tmp_path).write([fated(0, lost=True), fated(1, doubled=True, lost=True), fated(2, dead=True), fated(3)])
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    found = [
+        cells(page, head)[:6] for head in ("unrecoverable", "with a query that was lost", "with a query that was d.*?")
+    ]
+    assert found == ["3 of 4", "2 of 4", "1 of 4"]
+
+
+def test_a_lane_that_keeps_no_queries_tells_of_none_lost_or_doubled(tmp_path: Path) -> None:
+    begun(tmp_path).write([fated(0, "fast")])
+    write_report(tmp_path)
+    assert "with a query that was" not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("spoiled", "lost"), [(False, 0), (True, None)])
+def test_rows_from_before_fates_were_kept_are_read_and_tell_what_their_class_does(
+    tmp_path: Path, *, spoiled: bool, lost: int | None
+) -> None:
+    """An unrecoverable one may have been lost, doubled, or neither; any other was not."""
+    results = begun(tmp_path)
+    results.write([fated(0), fated(1, doubled=spoiled)])
+    (shard,) = results.shards.iterdir()
+    pq.write_table(pq.read_table(shard).drop_columns(["fate"]), shard)
+    results.write([fated(2)])
+    found = write_report(tmp_path).values["arms"]["protected"]["lost"]
+    assert (found and found["hits"]) == lost
+    assert results.rows()[1].same_as(fated(1, doubled=spoiled))
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (("weights", "codes"), "kind of tensor"),
+        (("crash", "hang"), "signal"),
+        (("storage",), "kind of damage"),
+        (("registers", "process"), "region of memory or register"),
+        (("own",), "kind (own)"),
+        (("none",), "kind"),
+    ],
+)
+def test_a_caption_says_what_the_kinds_of_its_targets_are(targets: tuple[str, ...], said: str) -> None:
+    kinds = ["" if target in ("codes", "none") else "x" for target in targets]
+    assert kinds_of(DataFrame({"target": targets, "kind": kinds})) == said
+
+
+def test_the_report_of_signals_shows_them_as_signals(tmp_path: Path) -> None:
+    begun(tmp_path).write([fated(0)])
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "Silent corruptions by signal, with 95 % intervals" in page
+    assert "kind of tensor" not in page
 
 
 @pytest.mark.parametrize("verdict", ["verified", "unchecked"])

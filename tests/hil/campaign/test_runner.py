@@ -9,13 +9,16 @@ import pytest
 
 from hil.campaign import cluster, runner
 from hil.campaign.bench import Bench
+from hil.campaign.interval import clopper_pearson
 from hil.campaign.options import Options
-from hil.campaign.plan import Plan, load_plan
+from hil.campaign.outcome import Outcome
+from hil.campaign.plan import ArmPlan, Plan, load_plan
 from hil.campaign.results import Results
 from hil.campaign.row import Row
+from hil.campaign.runner import Tally
 from hil.errors import CampaignError
 from hil.files import write_json
-from tests.hil.campaign.rows import row
+from tests.hil.campaign.rows import GOLDEN, row
 
 PLAN = """
 name = "own"
@@ -94,6 +97,55 @@ def test_a_file_that_is_no_model_is_refused_in_a_sentence_and_the_folder_stays_f
     for _ in range(2):
         with pytest.raises(CampaignError, match="not a GGUF file"):
             run(broken, tmp_path / "out")
+
+
+class Quiet:
+    """A screen that nobody looks at."""
+
+    def golden(self, answers: int) -> None:
+        pass
+
+    def row(self, tally: Tally, total: int) -> None:
+        pass
+
+
+@pytest.fixture
+def half_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bench whose bare arm is wrong in every second row, and whose protected arm never is: the narrow one of both."""
+    monkeypatch.setattr(Bench, "__enter__", lambda bench: bench)
+    monkeypatch.setattr(Bench, "goldens", lambda bench: {"line-1": GOLDEN})
+    monkeypatch.setattr(Bench, "rows", lambda bench, index: [row(index), row(index, "bare", wrong=index % 2 == 0)])
+
+
+def until(plan: Plan, out: Path, halfwidth: float, *, resume: bool = False, injections: int = 0) -> list[Row]:
+    """The rows of both arms when the campaign has stopped."""
+    both = plan.model_copy(update={"arms": {"protected": ArmPlan(), "bare": ArmPlan(assurance="none")}})
+    options = Options(out, injections=injections, halfwidth=halfwidth, workers=0, resume=resume)
+    return runner.run_plan(both, options, Quiet()).rows()
+
+
+@pytest.mark.usefixtures("half_wrong")
+def test_a_campaign_goes_on_until_the_interval_of_every_arm_is_narrow_enough(plan: Plan, tmp_path: Path) -> None:
+    """Not of one of them: the protected arm is there after a sixth of the rows that the bare one takes."""
+    rows = until(plan, tmp_path / "out", 0.1)
+    count = len(rows) // 2
+    silent = sum(one.outcome == Outcome.SILENT for one in rows if one.arm == "bare")
+    assert clopper_pearson(silent, count).halfwidth <= 0.1 < clopper_pearson(silent - count % 2, count - 1).halfwidth
+    assert clopper_pearson(0, count // 4).halfwidth <= 0.1
+
+
+@pytest.mark.usefixtures("half_wrong")
+@pytest.mark.parametrize("injections", [0, 500])
+def test_a_campaign_that_is_narrow_enough_already_gets_no_row_more(plan: Plan, tmp_path: Path, injections: int) -> None:
+    before = len(until(plan, tmp_path / "out", 0.1))
+    assert len(until(plan, tmp_path / "out", 0.1, resume=True, injections=injections)) == before
+    assert len(until(plan, tmp_path / "out", 0.09, resume=True, injections=injections)) > before
+
+
+@pytest.mark.usefixtures("half_wrong")
+def test_no_interval_is_narrow_enough_without_a_row(plan: Plan, tmp_path: Path) -> None:
+    """All that is possible is one half to either side of one half: a campaign of nothing would have no report."""
+    assert until(plan, tmp_path / "out", 0.5)
 
 
 _GOLDEN = ("question", "tokens", "prompt_tokens", "text", "answer_sha256", "prompt_sha256", "stop", "right")
