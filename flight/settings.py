@@ -149,7 +149,7 @@ class IntegritySettings(Section):
         default=600.0, gt=0, description="Time between scrubber passes that compare XXH3-64 of every page too, s."
     )
     self_test_s: float = Field(
-        default=60.0, gt=0, description="Time between the scrubber's self-tests with a planted flip, s."
+        default=60.0, gt=0, description="Time between self-tests with a planted flip, of scrubber and verifier, s."
     )
     other_slot: bool = Field(
         default=True, description="Flies on with the other model slot when the first fails, before safe mode."

@@ -59,7 +59,9 @@ def _verdict(receipt: Mapping[str, Any]) -> list[str]:
 def _damage(receipt: Mapping[str, Any]) -> list[str]:
     found = receipt.get("found", 0)
     if not found:
-        return ["No damage was found while it was made."] if receipt.get("page_passes") else []
+        # What was found before may have been lost with core; the receipt does not say who it was that started anew.
+        since = "since it was last begun anew" if receipt.get("restarts") else "while it was made"
+        return [f"No damage was found {since}."] if receipt.get("page_passes") else []
     repaired = [f"{receipt[name]} {how}" for name, how in _RUNGS.items() if receipt.get(name)]
     left = receipt.get("unrepaired", 0)
     words = f"{found} damaged {'page' if found == 1 else 'pages'} found while it was made: "
@@ -71,7 +73,8 @@ def _again(receipt: Mapping[str, Any]) -> list[str]:
     told = []
     if receipt.get("restarts"):
         engines, verifiers = receipt.get("engine_restarts", 0), receipt.get("verifier_restarts", 0)
-        told.append(f"Begun anew {receipt['restarts']} times (engines lost {engines}, verifiers lost {verifiers}).")
+        lost = f"engines lost {engines}, verifiers lost {verifiers}"
+        told.append(f"Begun anew {receipt['restarts']} times (as far as is known: {lost}).")
     if receipt.get("rounds", 0) > 1:
         told.append(f"Made {receipt['rounds']} times until the gate decided.")
     return told

@@ -44,7 +44,6 @@ class Gatekeeper:
             asked = run.query.args["assurance"]
             assurance = self._settings.integrity.assurance if asked == "as_set" else asked
             run.release = Release(self._policy, assurance)
-            run.mark = self._custody.mark()
         run.facts = facts
         run.release.offloaded = facts is not None and facts.gpu_layers > 0
 

@@ -106,12 +106,10 @@ class Protection:
         if found.acts:
             self._suspect()
         self._custody.found(found.outcome)
-        place = found.places[0] if found.places else None
-        where = place.text if place else ", ".join(found.tensors)
         told = self._may_tell(now)
         if told:
             said = {"part": found.part, "page": found.page, "outcome": found.outcome, "bits": found.bits or 0}
-            self._reporter.event("integrity.damage_found", {**said, "place": where}, now)
+            self._reporter.event("integrity.damage_found", {**said, "place": _place(found)}, now)
         if found.outcome == "unrepaired" and found.acts:  # without a parity page there is still flash
             self._unrepaired(found, told, now)
         elif found.part == "image" and self._loading():
@@ -254,3 +252,11 @@ class Protection:
             "SLOT": self._slot,
             "SLT_2": self.other_slot_ready,
         }
+
+
+def _place(found: Found) -> str:
+    """Where it is, for a person; parity and codes hold no tensors."""
+    if found.places:
+        return found.places[0].text
+    elsewhere = {"parity": f"stripe {found.page}", "codes": f"block {found.page} of the page codes"}
+    return ", ".join(found.tensors) or elsewhere.get(found.part, "no tensor")

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 from flight.core.conversation import thaw
 from flight.core.custody import Mark
@@ -60,17 +61,27 @@ class ActiveRun:
     """Where its answer stands at the release gate; from its first start on."""
     released: Released = UNCHECKED_YET
     mark: Mark = field(default_factory=Mark)
-    """What was known of the image when it began."""
+    """What was known of the image when it began; nothing, where that was before this core did."""
     facts: ModelFacts | None = None
     """The model that the engine had loaded when it began."""
     suspect: bool = False
-    """Damage was found since it began, so the exact re-run decides."""
+    """Damage was found since it began, or a core that died may have known of some: the exact re-run decides."""
+    resume: bool = True
+    """Its checkpoint may be gone on from: this core knows of no damage, and the gate has not said no."""
     checked_over: str = ""
     """SHA-256 of the model of the verifier that was asked last."""
     engine_restarts: int = 0
     verifier_restarts: int = 0
     waiting_since: float | None = None
     """Since when its answer waits for a verifier to be there, monotonic."""
+
+    @classmethod
+    def taken_up(cls, query: Query, drafts: dict[str, Draft]) -> Self:
+        """One that ran when core died; `query` counts that already. What was found until then, nobody knows any more.
+
+        Each time that it was begun anew, an engine had ended; of its verifiers the last is known to have ended.
+        """
+        return cls(query, drafts, suspect=True, engine_restarts=query.restarts, verifier_restarts=1)
 
     @property
     def hex_id(self) -> str:
@@ -87,6 +98,11 @@ class ActiveRun:
         self.next_progress = 0.0
         for draft in self.drafts.values():
             draft.again()
+
+    def damaged(self) -> None:
+        """The answer or its checkpoint may have come of damage: it needs the exact re-run, and no checkpoint."""
+        self.suspect = True
+        self.resume = False
 
     def started(self, message: Started) -> None:
         """Prefill is complete."""

@@ -107,7 +107,8 @@ class Runner:
             if query.state == q.RUNNING and self.active is None:
                 before = self._teller.before(query)
                 again = self._journal.interrupted(query, failures=query.failures)
-                self.active = ActiveRun(again, {kind: Draft(sent) for kind, sent in zip(KINDS, before, strict=True)})
+                drafts = {kind: Draft(sent) for kind, sent in zip(KINDS, before, strict=True)}
+                self.active = ActiveRun.taken_up(again, drafts)
             else:
                 self._queue.append(query)
         return len(waiting)
@@ -170,7 +171,7 @@ class Runner:
         query = self._journal.start(query, frozen.messages, frozen.sha256, data, now.mission)
         self._reporter.started(query.request_id, now)
         self.energy.begin(now.monotonic)
-        self._hand_over(ActiveRun(query))
+        self._hand_over(ActiveRun(query, mark=self.custody.mark()))
 
     def _resume(self, run: ActiveRun, now: Moment) -> None:
         if not intact(run.query):
@@ -189,7 +190,7 @@ class Runner:
         self.gate.begin(run, self.facts)
         self._teller.begin(run)
         request = request_for(run.query, self._settings.engine)
-        self.requests.append(request.model_copy(update={"resume": not run.suspect}))
+        self.requests.append(request.model_copy(update={"resume": run.resume}))
 
     # ---- the engine ------------------------------------------------------------------------
 
@@ -297,7 +298,7 @@ class Runner:
     def suspect(self) -> None:
         """Damage was found, by whomever: the answer that is being made needs the exact re-run."""
         if self.active is not None:
-            self.active.suspect = True
+            self.active.damaged()
 
     def _decide(self, decision: Decision | None, now: Moment) -> None:
         """Do what became of the answer at the gate."""
@@ -307,7 +308,7 @@ class Runner:
             run = self.active
             assert run is not None
             run.query = self._journal.interrupted(run.query, failures=run.query.failures)
-            run.suspect = True
+            run.damaged()
             self._renew(now)
 
     def _renew(self, now: Moment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.metadata
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from flight.inference.threads import thread_count
 
 _MAGIC: Final = b"GGUF"
 _MAPS: Final = Path("/proc/self/maps")
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[], bool]
 """Called while the model loads; False stops the load."""
@@ -33,6 +35,13 @@ class Model:
         self.settings = settings
         # A build for CPUs ignores the wish: then nothing is outside the image, and nothing is said to be.
         self.gpu_layers = settings.gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0
+        if self.gpu_layers != settings.gpu_layers:
+            _log.warning(
+                "model.gpu_layers asks for %d layers on a GPU and this build of llama.cpp has no support for one: "
+                "all of %s is computed on the CPU.",
+                settings.gpu_layers,
+                settings.name,
+            )
         self.handle = _load(settings, progress, self.gpu_layers)
         try:
             self.image_bytes = settings.image.stat().st_size

@@ -11,6 +11,7 @@ What no rung can repair is returned as unrepaired: the other slot and safe mode 
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -58,6 +59,15 @@ class Ladder:
         self._reread = reread
         self._tensors = tensors
         self.counters: Counter[tuple[Part, Outcome]] = Counter()
+
+    def over(self, view: memoryview, reread: Reread) -> Ladder:
+        """The same codes and parity over other memory, counters at zero: the self-test's (`Scanner.over`)."""
+        other = copy.copy(self)
+        other.image = self.image.over(view)
+        other._views = {**self._views, Part.IMAGE: view}
+        other._reread = reread
+        other.counters = Counter()
+        return other
 
     def check(self, *, deep: bool = False) -> list[Finding]:
         """A full pass: codes, parity, image; damage is repaired. `deep` compares XXH3-64 of every page too."""

@@ -1,4 +1,4 @@
-"""Whether the scrubber can still find and undo damage: a flip is planted in a private page, where nobody computes.
+"""Whether scrubber and verifier still find and undo damage: a flip is planted in a private page, where nobody computes.
 
 The image is mapped a second time, copy-on-write: the flip lies in memory of this process alone. It must be found by the
 scanner with the run codes in use, in exactly that page, and undone by the ladder; without it nothing may be found.
@@ -11,12 +11,11 @@ from pathlib import Path
 
 from flight.integrity.finding import Outcome
 from flight.integrity.guard import Guard
-from flight.integrity.ladder import Ladder
 
 _STRIDE = 7919  # a prime: page after page in no order, until all have been used
 
 
-class Blind(Exception):  # noqa: N818 - a state of the scrubber, which ends with it
+class Blind(Exception):  # noqa: N818 - a state of the process, which ends with it
     """The planted flip was not found, or not undone: nothing that this process says of the image can be trusted."""
 
 
@@ -39,7 +38,8 @@ class SelfTest:
         private = _private(guard.settings.image, pages.bytes)
         try:
             view = memoryview(private)
-            scanner = guard.ladder.image.over(view)
+            ladder = guard.ladder.over(view, lambda _offset, _length: b"")
+            scanner = ladder.image
             run = start // scanner.run_bytes
             if scanner.scan(run, 1):
                 return False
@@ -48,7 +48,6 @@ class SelfTest:
             found = scanner.scan(run, 1)
             if found != [page]:
                 raise Blind(f"a flip was planted in page {page}, and the scanner found pages {found}")
-            ladder = Ladder(view, guard.ladder.codes, guard.ladder.parity, lambda _offset, _length: b"", guard.tensors)
             (finding,) = ladder.repair(found)
             if finding.outcome is not Outcome.BIT or bytes(view[start:end]) != right:
                 raise Blind(f"a flip was planted in page {page}, and the ladder says: {finding.sentence()}")

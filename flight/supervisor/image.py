@@ -119,6 +119,7 @@ class Image:
             replay=own.replay,
             margin=own.margin,
             uncalibrated=own.uncalibrated_margin,
+            self_test_s=own.self_test_s,
         ).model_dump_json()
 
     def _scrubber(self) -> ScrubberSettings:

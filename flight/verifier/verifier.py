@@ -15,6 +15,7 @@ from flight.inference.protocol import Ready
 from flight.integrity.errors import NotPrepared
 from flight.integrity.guard import Guard
 from flight.integrity.protocol import Found
+from flight.integrity.self_test import Blind, SelfTest
 from flight.verifier.duty import CheckDuty
 from flight.verifier.gate import Gate
 from flight.verifier.protocol import Check, Checked, Checking, Step
@@ -33,7 +34,7 @@ _FAREWELL_S: Final = 2.0
 
 
 class Unsound(Exception):  # noqa: N818 - asks for a fresh process
-    """The verifier cannot be trusted as it was loaded: damage came whenever it loaded, or its self-test failed."""
+    """The verifier cannot be trusted as it was loaded: damage came whenever it loaded, or a self-test failed."""
 
 
 class Verifier:
@@ -46,6 +47,9 @@ class Verifier:
         self._settings = settings
         self._found: list[Found] = []
         self._guard = self._open_guard() if settings.pages else None
+        self._planted = SelfTest(self._guard) if self._guard is not None else None
+        self._next_planted = 0.0
+        self._plant()
         self._gate = self._load()
         self._prove()
 
@@ -59,8 +63,8 @@ class Verifier:
             for found in self._found:
                 self._duty.send(found)
             while True:
-                while (check := self._duty.next_check()) is None:
-                    self._duty.attend(_IDLE_S)
+                while (check := self._next_check()) is None:
+                    self._duty.attend(min(_IDLE_S, self._settings.self_test_s))
                 checked = self._check(check)
                 if checked is not None:
                     self._duty.send(checked)
@@ -118,7 +122,7 @@ class Verifier:
     def _prove(self) -> None:
         """Nothing is checked by a gate that cannot say no."""
         if not self._gate.settings.replay:
-            return  # there is nothing that could say no but the pages, which test themselves
+            return  # there is nothing that could say no but the look at the pages, and that is tested for itself
         try:
             sound = self_test(self._gate, self._attend)
         except (QueryError, Abandoned) as error:
@@ -132,6 +136,25 @@ class Verifier:
         return not self._attend()
 
     # ---- work ------------------------------------------------------------------------------
+
+    def _next_check(self) -> Check | None:
+        """The check to make next, by a verifier that has just now or not long ago found a planted flip."""
+        self._plant()
+        return self._duty.next_check()
+
+    def _plant(self) -> None:
+        """A flip planted in a private page must be found and undone, when it is time: idle, or before a check."""
+        now = monotonic()
+        if self._planted is None or now < self._next_planted:
+            return
+        self._next_planted = now + self._settings.self_test_s
+        try:
+            self._planted.run()
+        except Blind as error:
+            raise Unsound(f"the self-test failed: {error}") from error
+        except (OSError, ValueError) as error:  # not the image that the guard has mapped: it was made again, or is gone
+            raise Unsound(f"the self-test could not be made over {self._settings.guard.image}: {error}") from error
+        self._duty.work += 1
 
     def _check(self, check: Check) -> Checked | None:
         """The result, or None when core wants it no more. Raises `Unsound` for one that core cannot have asked."""

@@ -184,6 +184,7 @@ def _gate(model: Path, threads: int) -> Iterator[Gate]:
                 replay=True,
                 margin=own.integrity.margin,
                 uncalibrated=own.integrity.uncalibrated_margin,
+                self_test_s=own.integrity.self_test_s,
             )
             binding.start()
             guard = Guard.open(guarded)

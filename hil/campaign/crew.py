@@ -52,6 +52,7 @@ class Crew:
             replay=integrity.replay,
             margin=integrity.margin,
             uncalibrated=integrity.uncalibrated_margin,
+            self_test_s=integrity.self_test_s,
         )
         self._guarded = image.guard if integrity.pages and integrity.scrub_bytes_per_s else None
         self._guard: Guard | None = None

@@ -13,15 +13,21 @@ from tests.flight.test_kills import ask, await_middle, undisturbed
 pytestmark = pytest.mark.slow
 
 
-def test_a_killed_engine_s_answer_goes_on_from_its_checkpoint(flight: Callable[..., Flight], client: Client) -> None:
-    """The text is the one of an undisturbed run, in the same attempt, and VERIFIED."""
+@pytest.mark.parametrize("killed", ["engine_pid", "core_pid"])
+def test_an_answer_goes_on_from_its_checkpoint(flight: Callable[..., Flight], client: Client, killed: str) -> None:
+    """The text is the one of an undisturbed run, in the same attempt, and VERIFIED.
+
+    Core's end is the engine's, too; and what core had found is gone with it, so the exact re-run decides.
+    """
     process = flight(engine={"pace_tokens_per_s": 10.0, "checkpoint_s": 0.05})
     process.start(client)
     text = undisturbed(client)
     ask(client, 2)
     await_middle(client, 2)
-    process.kill("engine_pid")
+    process.kill(killed)
     client.await_event("inference.checkpoint_used", query_id=2)
     again, receipt = client.answer(2)
     assert again == text
     assert (receipt["attempt"], receipt["restarts"], receipt["verdict"]) == (0, 1, "verified")
+    assert receipt["engine_restarts"] == 1
+    assert killed == "engine_pid" or receipt["gate"] == "rerun"

@@ -38,6 +38,14 @@ def test_repairs_are_told_by_their_rung(receipt: dict[str, Any]) -> None:
     assert "1 not repaired" in " ".join(findings({**receipt, "found": 1, "unrepaired": 1}))
 
 
+def test_what_a_core_that_died_may_have_found_is_not_denied(receipt: dict[str, Any]) -> None:
+    """Begun anew, it may have been by another core, whose counts are gone."""
+    told = " ".join(findings({**receipt, "restarts": 1, "engine_restarts": 1, "verifier_restarts": 1}))
+    assert "No damage was found since it was last begun anew." in told
+    assert "while it was made" not in told
+    assert "(as far as is known: engines lost 1, verifiers lost 1)" in told
+
+
 def test_an_unverified_answer_says_why_first(receipt: dict[str, Any]) -> None:
     told = findings({**receipt, "verdict": "unverified", "verdict_reason": "gate_disagrees"})
     assert told[0].startswith("UNVERIFIED: The release gate does not confirm the answer")

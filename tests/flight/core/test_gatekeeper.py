@@ -227,6 +227,85 @@ class TestEnds:
         assert held.engine.run is not None
 
 
+class TestAnotherCore:
+    """What a core that died had counted, nobody knows: nothing is built on its having found nothing."""
+
+    def test_an_answer_that_outlived_core_is_settled_by_the_exact_re_run(self, bench: Bench) -> None:
+        """Its checkpoint may be gone on from; its receipt counts the engine and the verifier that ended with core."""
+        bench.ready()
+        bench.ask(1)
+        bench.core.protection.found(FOUND, bench.now)
+        bench.crash()
+        bench.ready()
+        assert bench.engine.run is not None
+        assert bench.engine.run.resume
+        finish(bench)
+        assert bench.verifier.asked[-1].suspect
+        word = receipt(bench)
+        assert (word["verdict"], word["gate"], word["found"], word["restarts"]) == ("verified", "rerun", 0, 1)
+        assert (word["engine_restarts"], word["verifier_restarts"]) == (1, 1)
+
+    def test_each_time_that_it_was_begun_anew_cost_an_engine(self, bench: Bench) -> None:
+        bench.ready()
+        bench.ask(1)
+        bench.engine_lost()
+        bench.ready()
+        bench.crash()
+        bench.ready()
+        bench.engine_lost()
+        bench.ready()
+        finish(bench)
+        word = receipt(bench)
+        assert (word["engine_restarts"], word["restarts"]) == (3, 3)
+
+    def test_damage_that_is_found_before_the_engine_is_back_counts(self, bench: Bench) -> None:
+        """The engine may load over it, and the checkpoint may have come of it."""
+        bench.ready()
+        bench.ask(1)
+        bench.crash()
+        bench.core.protection.found(FOUND, bench.now)
+        bench.ready()
+        assert bench.engine.run is not None
+        assert not bench.engine.run.resume
+        finish(bench)
+        assert (receipt(bench)["found"], receipt(bench)["gate"]) == (1, "rerun")
+
+    def test_what_waited_meanwhile_is_not_suspect(self, bench: Bench) -> None:
+        bench.ready()
+        bench.ask(1)
+        bench.ask(2)
+        bench.crash()
+        bench.ready()
+        finish(bench)
+        finish(bench)
+        assert [check.suspect for check in bench.verifier.asked] == [True, False]
+        assert [receipt(bench, query_id)["engine_restarts"] for query_id in (1, 2)] == [1, 0]
+
+    def test_damage_from_before_a_query_is_not_its_own(self, bench: Bench) -> None:
+        bench.ready()
+        bench.core.protection.found(FOUND, bench.now)
+        bench.ask(1)
+        finish(bench)
+        assert (receipt(bench)["found"], receipt(bench)["gate"]) == (0, "replay")
+
+
+@pytest.mark.parametrize("why", ["engine lost", "damage", "gate"])
+def test_no_checkpoint_is_gone_on_from_after_damage_or_a_no_of_the_gate(bench: Bench, why: str) -> None:
+    """After an engine's loss alone it is."""
+    bench.ready()
+    bench.ask(1)
+    if why == "damage":
+        bench.core.protection.found(FOUND, bench.now)
+    if why == "gate":
+        bench.verifier.word = AGAIN
+        finish(bench)
+        bench.verifier_lost()
+    bench.engine_lost()
+    bench.ready()
+    assert bench.engine.run is not None
+    assert bench.engine.run.resume == (why == "engine lost")
+
+
 class TestTrust:
     """Core does not trust its own memory, nor a scrubber that is blind."""
 

@@ -85,6 +85,22 @@ def test_damage_is_counted_by_rung(bench: Bench) -> None:
     assert len(events(bench, "integrity.damage_found")) == 6
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({}, "blk.0.ffn_up.weight"),
+        ({"tensors": ()}, "no tensor"),
+        ({"tensors": (), "part": "parity"}, "stripe 7"),
+        ({"tensors": (), "part": "codes", "outcome": "copy"}, "block 7 of the page codes"),
+    ],
+)
+def test_damage_is_told_with_its_place(bench: Bench, said: dict[str, Any], place: str) -> None:
+    """The event's sentence never has a hole where parity and codes hold no tensors."""
+    bench.core.protection.found(found().model_copy(update=said), bench.now)
+    (event,) = events(bench, "integrity.damage_found")
+    assert event["place"] == place
+
+
 def test_what_no_rung_repairs_asks_for_the_other_slot_once(bench: Bench) -> None:
     """However many pages: the supervisor is asked once, and again only for a new image."""
     for page in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flight.inference.checkpoint import Checkpoint, Keeper, parse
+from flight.inference import checkpoint
+from flight.inference.checkpoint import SHARE, Checkpoint, Keeper, parse
 from flight.inference.protocol import Done, Run, Started, Text
 from flight.inference.settings import EngineSettings
 
 KEY = "ab" * 32
+LEAST_S = 0.1
 WHOLE = Checkpoint(KEY, 3, (5, 6, 7), bytes(range(256)) * 3)
 
 
@@ -61,6 +64,48 @@ def test_the_newest_whole_file_counts(tmp_path: Path) -> None:
     assert Keeper(tmp_path, "model", 0.0).find(KEY) is None
     keeper.clear()
     assert keeper.find(KEY) is None
+
+
+@dataclass
+class Stopwatch:
+    """A clock, and a context that takes its time to hand over a state of so many bytes."""
+
+    now: float = 1000.0
+    handle: Any = None
+    takes_s: float = 0.02
+    bytes: int = 5_000_000
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def size(self, _handle: Any, _sequence: int) -> int:
+        return self.bytes
+
+    def data(self, _handle: Any, _buffer: Any, size: int, _sequence: int) -> int:
+        self.now += self.takes_s
+        return size
+
+
+@pytest.mark.parametrize("takes_s", [0.001, 0.02, 0.3])
+def test_checkpoints_take_no_more_of_an_answer_than_their_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_s: float
+) -> None:
+    """However slow the memory is, and as often as that and the least time allow. What the first takes is a guess."""
+    watch: Any = Stopwatch(takes_s=takes_s)
+    monkeypatch.setattr(checkpoint, "monotonic", watch.monotonic)
+    monkeypatch.setattr(checkpoint.llama_cpp, "llama_state_seq_get_size", watch.size)
+    monkeypatch.setattr(checkpoint.llama_cpp, "llama_state_seq_get_data", watch.data)
+    keeper = Keeper(tmp_path, "model", LEAST_S)
+    monkeypatch.setattr(keeper, "_write", lambda _parts: True)
+    began = watch.now
+    keeper.begin()
+    while watch.now - began < 100.0:
+        watch.now += 0.01
+        keeper.take(watch, KEY, [1, 2])
+    elapsed = watch.now - began
+    assert keeper.spent_s - takes_s <= SHARE * elapsed
+    due_s = max(LEAST_S, takes_s / SHARE)
+    assert 0.8 * elapsed / due_s - 1 <= keeper.taken <= elapsed / due_s + 1
 
 
 SLOW = {"pace": 50.0, "max_tokens": 60}

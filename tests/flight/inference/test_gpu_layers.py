@@ -34,8 +34,13 @@ def opened(tiny: Path, settings_for: Callable[..., EngineSettings]) -> Iterator[
 
 
 @pytest.mark.skipif(llama_cpp.llama_supports_gpu_offload(), reason="this build of llama.cpp does offload to a GPU")
-def test_a_build_for_cpus_offloads_nothing_and_says_nothing_else(opened: Open) -> None:
+def test_a_build_for_cpus_offloads_nothing_and_says_so(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and only where layers were wished for."""
+    opened(0)
+    assert not caplog.messages
     facts = opened(99).facts()
+    (said,) = caplog.messages
+    assert "model.gpu_layers asks for 99 layers on a GPU and this build of llama.cpp has no support for one" in said
     assert (facts.gpu_layers, facts.outside_bytes, facts.image_mapped) == (0, 0, True)
     assert facts.devices == ("CPU",)
 

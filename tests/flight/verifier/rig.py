@@ -75,7 +75,14 @@ class Rig:
         guard = GuardSettings.of(self.model, image.path, self.folder)
         prepare(guard)
         self.settings = VerifierSettings(
-            engine=engine, guard=guard, pages=True, repair=True, replay=True, margin=0.3, uncalibrated=0.3
+            engine=engine,
+            guard=guard,
+            pages=True,
+            repair=True,
+            replay=True,
+            margin=0.3,
+            uncalibrated=0.3,
+            self_test_s=60.0,
         )
         self.guard = Guard.open(guard)
         self.gate = Gate(self.settings, self.guard)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from flight.control import ControlChannel
+from flight.inference.duty import Leave
 from flight.inference.fault_port import FaultPort
 from flight.inference.protocol import Indication, MessageDecoder, Ready
 from flight.integrity.protocol import Found
+from flight.integrity.scan import Scanner
 from flight.verifier import verifier as module
 from flight.verifier.duty import CheckDuty
 from flight.verifier.gate import Gate
@@ -43,13 +46,23 @@ def test_a_check_that_is_refused_asks_for_a_fresh_process(rig: Rig) -> None:
         gate.close()
 
 
-def first_words(rig: Rig, count: int) -> list[Any]:
-    """The first messages for core of a verifier that starts now."""
+@contextlib.contextmanager
+def started(rig: Rig, **changes: Any) -> Iterator[tuple[Verifier, socket.socket, socket.socket]]:
+    """(a verifier that has just loaded, its link, core's end of it)."""
     supervisor, control = socket.socketpair()
     peer, link = socket.socketpair()
     duty = CheckDuty(ControlChannel(control))
     with supervisor, control, peer, link, duty._signal, duty._signal_writer:
-        verifier = Verifier(rig.settings, duty)
+        verifier = Verifier(rig.settings.model_copy(update=changes), duty)
+        try:
+            yield verifier, link, peer
+        finally:
+            verifier.close()
+
+
+def first_words(rig: Rig, count: int) -> list[Any]:
+    """The first messages for core of a verifier that starts now."""
+    with started(rig) as (verifier, link, peer):
         serving = threading.Thread(target=verifier.serve, args=(link,))
         serving.start()
         peer.settimeout(20.0)
@@ -58,7 +71,6 @@ def first_words(rig: Rig, count: int) -> list[Any]:
             found += decoder.feed(peer.recv(1 << 16))
         peer.close()
         serving.join()
-        verifier.close()
     return [parse_indication(message) for message in found]
 
 
@@ -103,3 +115,67 @@ def test_an_image_that_is_damaged_in_every_load_asks_for_a_fresh_process(
     monkeypatch.setattr(Struck, "left", LOADS)
     with pytest.raises(Unsound, match=f"damaged in each of {LOADS} loads"):
         first_words(rig, 1)
+
+
+class TestPlanted:
+    """A flip in a private page, which nobody computes with: whoever does not find it must not speak of pages."""
+
+    @pytest.fixture
+    def blind(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """From now on a scanner that sees nothing."""
+        return lambda: monkeypatch.setattr(Scanner, "scan", lambda *_a, **_k: [])
+
+    def test_a_verifier_that_is_blind_from_the_start_asks_for_a_fresh_process(
+        self, rig: Rig, blind: Callable[[], None]
+    ) -> None:
+        blind()
+        with pytest.raises(Unsound, match="a flip was planted in page 0, and the scanner found"), started(rig):
+            pass
+
+    def test_one_that_goes_blind_asks_for_a_fresh_process(self, rig: Rig, blind: Callable[[], None]) -> None:
+        """When it is time, and before it looks for a check."""
+        with started(rig, self_test_s=1e-6) as (verifier, link, peer):
+            blind()
+            peer.shutdown(socket.SHUT_WR)
+            with pytest.raises(Unsound, match="a flip was planted"):
+                verifier.serve(link)
+
+    def test_one_that_is_idle_wakes_for_the_next(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No check has to come for it."""
+        waited = []
+
+        def attend(timeout_s: float = 0.0) -> None:
+            waited.append(timeout_s)
+            raise Leave("enough")
+
+        with started(rig, self_test_s=7.0) as (verifier, link, _peer):
+            monkeypatch.setattr(verifier._duty, "attend", attend)
+            assert verifier.serve(link)
+        assert waited == [7.0]
+
+    def test_before_its_time_no_flip_is_planted_again(self, rig: Rig, blind: Callable[[], None]) -> None:
+        """It costs a check nothing."""
+        with started(rig, self_test_s=3600.0) as (verifier, link, peer):
+            blind()
+            peer.shutdown(socket.SHUT_WR)
+            assert verifier.serve(link)
+            assert verifier._planted is not None
+            assert verifier._planted.done == 1
+
+    def test_an_image_that_is_gone_is_no_answer_of_its_own(self, rig: Rig) -> None:
+        """Made again or taken away: a fresh process opens what is there then."""
+        away = rig.image.with_suffix(".away")
+        with started(rig, self_test_s=1e-6) as (verifier, link, peer):
+            rig.image.rename(away)
+            peer.shutdown(socket.SHUT_WR)
+            try:
+                with pytest.raises(Unsound, match="could not be made over"):
+                    verifier.serve(link)
+            finally:
+                away.rename(rig.image)
+
+    def test_without_page_checks_there_is_nothing_to_plant_in(self, rig: Rig, blind: Callable[[], None]) -> None:
+        blind()
+        with started(rig, pages=False, self_test_s=1e-6) as (verifier, link, peer):
+            peer.shutdown(socket.SHUT_WR)
+            assert verifier.serve(link)
