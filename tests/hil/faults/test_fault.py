@@ -200,6 +200,46 @@ def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> Non
 @pytest.mark.parametrize(
     ("target", "where", "said"),
     [
+        (
+            "clock",
+            {"steps": float("nan")},
+            "clock has no such place: step_s: Input should be a finite number, found nan",
+        ),
+        ("link", {"frames": -1}, "link has no such place: frame: Input should be greater .* found -1"),
+        ("kv", {"cells": [-1]}, "kv has no such place: cell: "),
+        ("kv", {"cells": "nope"}, "kv has no such place: KeyError: 'nope'"),
+        ("weights", {"tensors": 5}, "weights has no such place: TypeError: "),
+        ("registers", {"process": 5}, "registers has no such place: process: Input should be a valid string, found 5"),
+    ],
+)
+def test_a_value_that_no_place_of_the_target_can_have_is_refused_in_one_sentence(
+    target: str, where: dict[str, Any], said: str, bare_subject: Subject
+) -> None:
+    with pytest.raises(FaultError, match=said) as caught:
+        draw(target, bare_subject, seed=1, where=where)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"target": "weights", "place": {"offset": 1, "bit": 9}}', "no fault: bit: Input should be .* found 9"),
+        ('{"target": "weights", "place": {"bit": 1}}', "no fault: offset: Field required"),
+        (
+            '{"target": "weights", "place": {"offset": 1}, "model": {"name": "stuck", "value": 7}}',
+            "model stuck does not take {'value': 7}: value: Input should be .* found 7",
+        ),
+    ],
+)
+def test_of_json_that_is_no_fault_the_first_mistake_is_told_in_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(FaultError, match=said) as caught:
+        Fault.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "said"),
+    [
         ("storage", {"files": "jurnal"}, "no 'jurnal' among files; there are model, manifest"),
         ("storage", {"files": "all", "kinds": "flip"}, "no 'all' among files"),
         ("kv", {"layers": [1, 40]}, "no 40 among layers; there are 0 to "),
