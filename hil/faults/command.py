@@ -54,7 +54,7 @@ def inject(
     region: Annotated[str, _where("process: heap, stack, data, code, vocabulary, tensors, tokens.")] = "",
     item: Annotated[str, _where("process: a tensor's name or pattern.")] = "",
     register: Annotated[str, _where("registers: its name, as rip or x19.")] = "",
-    signal: Annotated[str, _where("crash: SIGKILL, SIGSEGV, SIGABRT, SIGBUS.")] = "",
+    signal: Annotated[str, _where("crash: SIGKILL, SIGSEGV, SIGABRT, SIGBUS; hang: SIGSTOP.")] = "",
     file: Annotated[str, _where("storage: model, manifest, journal, wal, codes, draft, state, key.")] = "",
     kind: Annotated[str, _where("storage: flip, torn, zeroed, lost, unreadable, read-error, full; link: flip, …")] = "",
     direction: Annotated[str, _where("link: up or down.")] = "",

@@ -22,6 +22,7 @@ from hil.faults.victim import FILES, OTHER_MODEL, Victim
 from hil.faults.wish import choice, known, refuse_unknown
 
 AT_REST: Final = ("flip", "torn", "zeroed", "lost", "unreadable")
+CALLS: Final = ("read-error", "full")
 ALL: Final = "all"
 _UNREADABLE: Final = Path("/proc/self/mem")
 """Opens, and fails with EIO wherever the reader has nothing mapped, as at the offsets of a file."""
@@ -38,8 +39,8 @@ class Storage:
     def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> StoragePlace:
         """A place in one of the files."""
         refuse_unknown(self.name, where, {"files", "kinds", "process"})
-        kind = choice(where.get("kinds"), AT_REST, rng)
-        active = kind not in AT_REST
+        kind = choice(known("kinds", where.get("kinds"), (*AT_REST, *CALLS)), AT_REST, rng)
+        active = kind in CALLS
         files = known("files", where.get("files"), (*FILES, OTHER_MODEL, *((ALL,) if active else ())))
         return StoragePlace(
             file=choice(files, (ALL,) if kind == "full" else FILES, rng),
@@ -54,7 +55,7 @@ class Storage:
         place = fault.place
         assert isinstance(place, StoragePlace)
         labels = {"kind": place.kind, "file": place.file, "process": place.process}
-        if place.kind in ("read-error", "full"):
+        if place.kind in CALLS:
             return _tampered(fault, place, victim, labels)
         path = victim.file(place.file)
         memory = FileMemory(path)

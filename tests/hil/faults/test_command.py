@@ -15,6 +15,7 @@ from hil.cli import app
 from hil.spacecraft import Spacecraft
 from models import cadet_path
 
+KILLING_HANG = '{"target": "hang", "place": {"process": "engine", "signal": "SIGKILL"}}'
 SPINNER = 'print("ready", flush=True)\nwhile True:\n    pass\n'
 
 
@@ -108,14 +109,16 @@ def test_a_process_is_stopped_and_goes_on(data: Path, child: Callable[..., subpr
         (["--target", "link"], "no link to damage"),
         (["--target", "hang", "--process", "core", "--offset", "1"], "not chosen by --offset"),
         (["--fault", "{}"], "This is no fault"),
-        (["--target", "crash", "--signal", "SIGTERM"], "'SIGTERM'"),
-        (["--target", "kv", "--part", "q"], "'q'"),
-        (["--target", "kv", "--process", "core"], "'core'"),
-        (["--target", "process", "--region", "nope"], "'nope'"),
-        (["--target", "storage", "--kind", "nope"], "'nope'"),
-        (["--target", "link", "--direction", "sideways"], "'sideways'"),
+        (["--target", "crash", "--signal", "SIGTERM"], "no 'SIGTERM' among signals of crash; there are SIGKILL"),
+        (["--target", "hang", "--signal", "SIGKILL"], "no 'SIGKILL' among signals of hang; there are SIGSTOP"),
+        (["--fault", KILLING_HANG], "no 'SIGKILL' among signals of hang; there are SIGSTOP"),
+        (["--target", "kv", "--part", "q"], "no 'q' among parts; there are k, v"),
+        (["--target", "kv", "--process", "core"], "no 'core' among process; there are engine, verifier"),
+        (["--target", "process", "--region", "nope"], "no 'nope' among regions; there are heap, stack"),
+        (["--target", "storage", "--kind", "nope"], "no 'nope' among kinds; there are flip, torn"),
+        (["--target", "link", "--direction", "sideways"], "no 'sideways' among direction; there are up, down"),
         (["--target", "clock", "--step-s", "nan"], "step_s: Input should be a finite number, found nan"),
-        (["--target", "compute", "--bit", "40"], "40"),
+        (["--target", "compute", "--bit", "40"], "no 40 among bits; there are 0 to 31"),
         (["--offset", "-1"], "offset: Input should be greater than or equal to 0, found -1"),
         (["--offset", "5000", "--bit", "9"], "bit: Input should be less than 8, found 9"),
         (["--target", "storage", "--kind", "flip", "--file", "key", "--offset", "1", "--bit", "9"], "found 9"),

@@ -246,6 +246,17 @@ def test_a_hang_stands_still_until_it_is_undone(child: Child, bare_subject: Subj
     assert os.WIFCONTINUED(status)
 
 
+def test_a_signal_of_another_target_is_not_sent(child: Child, bare_subject: Subject) -> None:
+    """What kills is no hang, whoever made the fault: its row would be counted among the hangs."""
+    process = child(SPINNER)
+    for target, name, there in (("hang", "SIGKILL", "SIGSTOP"), ("crash", "SIGSTOP", "SIGKILL")):
+        place = SignalPlace.model_validate({"process": "engine", "signal": name})
+        with pytest.raises(FaultError, match=f"no '{name}' among signals of {target}; there are {there}"):
+            inject(Fault(target, place), victim(bare_subject, process))
+    assert process.poll() is None
+    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+
+
 def test_who_does_not_run_is_named(bare_subject: Subject, tmp_path: Path) -> None:
     with pytest.raises(FaultError, match="No process 'core' runs here; there are none"):
         inject(draw("crash", bare_subject, seed=1, where={"process": "core"}), Victim(bare_subject))
