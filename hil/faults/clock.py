@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -65,6 +66,15 @@ class Clock:
             {"process": "core", "kind": "step"},
             lambda: _write(pid, stepped, before),
         )
+
+    def mending(self, fault: Fault, victim: Victim) -> Callable[[], None] | None:
+        """The epoch is found by the value that it was stepped to; a core that was restarted has it right again."""
+        place = fault.place
+        assert isinstance(place, ClockPlace)
+        pid = victim.pid("core")
+        before = epoch_of(pid)
+        stepped = _floats(pid, before + place.step_s)
+        return partial(_write, pid, stepped, before) if stepped else None
 
 
 def epoch_of(pid: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -52,6 +52,13 @@ class Signals:
         undo = (lambda: _send(pid, signal.SIGCONT)) if place.signal == "SIGSTOP" else None
         labels = {"process": place.process, "kind": place.signal}
         return Injection(fault, note=f"{place.signal} sent to {place.process} (pid {pid})", labels=labels, undo_by=undo)
+
+    def mending(self, fault: Fault, victim: Victim) -> Callable[[], None] | None:
+        """What stands still goes on; who died stays dead, and another one in its place does not stand still."""
+        place = fault.place
+        assert isinstance(place, SignalPlace)
+        pid = victim.pids.get(place.process)
+        return (lambda: _send(pid, signal.SIGCONT)) if pid and place.signal == "SIGSTOP" else None
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -72,6 +73,15 @@ class Storage:
             )
         return _cut(fault, memory, offset, place.kind == "zeroed", labels)
 
+    def mending(self, fault: Fault, victim: Victim) -> Callable[[], None] | None:
+        """A hidden file lies beside its name; what was cut off is kept by nobody else than the one who cut it."""
+        place = fault.place
+        assert isinstance(place, StoragePlace)
+        if place.kind not in ("lost", "unreadable"):
+            return None
+        path = victim.file(place.file)
+        return partial(_reveal, path) if _aside(path).exists() else None
+
 
 def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dict[str, str]) -> Injection:
     size = memory.size
@@ -91,19 +101,22 @@ def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dic
 
 
 def _hidden(fault: Fault, path: Path, unreadable: bool, labels: dict[str, str]) -> Injection:
-    aside = path.with_name(path.name + _HIDDEN)
-    path.rename(aside)
+    path.rename(_aside(path))
     if unreadable:
         path.symlink_to(_UNREADABLE)
-
-    def undo() -> None:
-        if path.is_symlink() or not path.exists():
-            aside.replace(path)
-        else:
-            aside.unlink()  # another one was written in its place
-
     note = f"{path.name} {'cannot be read' if unreadable else 'is gone'}"
-    return Injection(fault, note=note, labels=labels, undo_by=undo)
+    return Injection(fault, note=note, labels=labels, undo_by=partial(_reveal, path))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + _HIDDEN)
+
+
+def _reveal(path: Path) -> None:
+    if path.is_symlink() or not path.exists():
+        _aside(path).replace(path)
+    else:
+        _aside(path).unlink()  # another one was written in its place
 
 
 def _tampered(fault: Fault, place: StoragePlace, victim: Victim, labels: dict[str, str]) -> Injection:

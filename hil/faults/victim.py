@@ -73,6 +73,12 @@ class Victim:
         files |= {"codes": codes} if codes is not None else {}
         return cls(Subject(model), image, parity, codes, data, link, pids, files)
 
+    @classmethod
+    def of_data(cls, data: Path, *, ground: Path | None = None, link: Path | None = None) -> Self:
+        """What is left of a flight process that does not run: its directory. No model is known, so none can be hit."""
+        pids = _pid("ground", ground, "ready.json") | _pid("link", link, "link.json")
+        return cls(Subject(data), data=data, link=link, pids=pids)
+
     def file(self, name: str) -> Path:
         """A file of storage. Raises `FaultError` where there is none."""
         if name not in self.files:
