@@ -61,7 +61,7 @@ def inject(
     direction: Annotated[str, _where("link: up or down.")] = "",
     frame: Annotated[int | None, _where("link: number of the frame; the next one if left out.")] = None,
     step_s: Annotated[float | None, _where("clock: seconds to step.")] = None,
-    link: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the link emulator's link.json.")] = None,
+    link: Annotated[Path | None, typer.Option(metavar="DIR", help="link: folder of its emulator's link.json.")] = None,
     ground: Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of ground.")] = None,
     fault: Annotated[str, typer.Option(metavar="JSON", help="Exactly this fault, as it was printed.")] = "",
     hold_s: Annotated[float | None, typer.Option("--for", metavar="S", min=0, help="Take it back after S s.")] = None,
