@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
 from hil.faults.injection import Change, Injection, strike
 from hil.faults.memory import FileMemory
@@ -86,6 +87,9 @@ class Storage:
 def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dict[str, str]) -> Injection:
     size = memory.size
     tail = memory.read(offset, size - offset)
+    kept = len(tail) - len(tail.lstrip(b"\0")) if zeros else 0
+    if kept == len(tail):
+        return Injection(fault, labels=labels)  # zeros already: a file system often leaves them at the end
     os.truncate(memory.path, offset)
     if zeros:
         os.truncate(memory.path, size)
@@ -96,11 +100,15 @@ def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dic
             memory.write(offset, tail)
 
     how = "zeroed" if zeros else "cut off"
-    first = Change(memory.name, offset, tail[0], 0, f"the first of {len(tail)} bytes {how}")
+    first = Change(memory.name, offset + kept, tail[kept], 0, f"the first of {len(tail) - kept} bytes {how}")
     return Injection(fault, (first,), f"{memory.name}: {len(tail)} bytes from {offset} on {how}", labels, undo)
 
 
 def _hidden(fault: Fault, path: Path, unreadable: bool, labels: dict[str, str]) -> Injection:
+    if path.is_symlink() and path.readlink() == _UNREADABLE:  # the file lies aside, and would be written over there
+        if unreadable:
+            return Injection(fault, labels=labels)
+        raise FaultError(f"{path.name} was made unreadable before: take that back first.")
     path.rename(_aside(path))
     if unreadable:
         path.symlink_to(_UNREADABLE)

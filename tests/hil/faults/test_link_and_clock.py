@@ -129,6 +129,9 @@ def test_the_clock_on_board_is_stepped_and_stepped_back(
         inject(Fault("clock", ClockPlace(step_s=1.0)), victim)
     made.undo()
     assert at() == EPOCH_S + 1000
+    still = inject(Fault("clock", ClockPlace(step_s=1e-9)), victim)
+    assert not still.activated, "the float of the epoch is the same"
+    still.undo()
     victim.data = tmp_path
     record(victim, inject(Fault("clock", ClockPlace(step_s=7200.0)), victim))
     assert at() == EPOCH_S + 1000 + 7200
