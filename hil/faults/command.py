@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TOKENS: Final = 128
 """Cells of the KV cache that a short answer is taken to use, where `--cell` does not say."""
+_NAP_S: Final = 3600.0
+"""Longest sleep at once: some clocks take no more than a few hundred years, and `--for inf` is more."""
 _PANEL: Final = "Where (each target takes its own)"
 
 
@@ -120,7 +122,7 @@ def inject(
         made = do(one, victim)
         record(victim, made)
         typer.echo(json_.dumps(document(made), ensure_ascii=False) if json else f"{made}\n{again}")
-        if not made.activated:
+        if made.acted is None and not made.activated:  # what waits for a call has had no time to act
             typer.echo("Nothing changed: what was meant is not there, or had that value.", err=True)
         if hold_s is not None or _lasts(one):
             _hold(made, hold_s)
@@ -163,7 +165,7 @@ def _hold(made: Injection, hold_s: float | None) -> None:
     try:
         with contextlib.suppress(KeyboardInterrupt):
             while until is None or time.monotonic() < until:
-                time.sleep(3600.0 if until is None else max(0.0, until - time.monotonic()))
+                time.sleep(_NAP_S if until is None else min(_NAP_S, max(0.0, until - time.monotonic())))
     finally:
         made.undo()
     typer.echo("Taken back.", err=True)

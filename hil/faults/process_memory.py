@@ -150,7 +150,12 @@ def _copies(pid: int, place: ProcessPlace, subject: Subject) -> list[tuple[int, 
     if place.region == "tensors":
         return [(one.address, _tensor_bytes()) for one in tensors_named(pid, place.item)]
     if place.region == "vocabulary":
-        return list(_texts(pid, vocabulary(subject.model)[int(place.item.split()[1])]))
+        texts = {f"token {number}": text for number, text in enumerate(vocabulary(subject.model))}
+        if place.item not in texts:
+            raise FaultError(
+                f"There is no {place.item!r} in the vocabulary; there are token 0 to token {len(texts) - 1}."
+            )
+        return list(_texts(pid, texts[place.item]))
     kind, _, whose = place.item.partition(" of ")
     if kind == "ids":
         ids = subject.prompt if whose == "prompt" else subject.tokens

@@ -184,6 +184,34 @@ def test_memory_of_a_process_that_has_ended_is_nothing_to_take_back(
     assert noted(data) == []
 
 
+def test_a_fault_is_held_for_ever(data: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is longer than the system sleeps: in turns, until Ctrl-C."""
+    right = image.read_bytes()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("hil.faults.command.time.sleep", sleep)
+    assert "Taken back." in run(data, "--for", "inf").output
+    assert slept == [3600.0] * 3
+    assert image.read_bytes() == right
+
+
+@pytest.mark.slow
+def test_a_fault_that_waits_for_calls_is_not_told_as_nothing(
+    data: Path, child: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    told = json.loads((data / "ready.json").read_text())
+    (data / "ready.json").write_text(json.dumps({**told, "engine_pid": child(SPINNER).pid}))
+    result = run(data, "--target", "storage", "--kind", "full", "--process", "engine", "--for", "0.01")
+    assert result.exit_code == 0
+    assert "engine fails when it writes to all, until this is undone" in result.output
+    assert "Nothing changed" not in result.output
+
+
 @pytest.mark.slow
 def test_a_process_is_stopped_and_goes_on(data: Path, child: Callable[..., subprocess.Popen[bytes]]) -> None:
     process = child(SPINNER)

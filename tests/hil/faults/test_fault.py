@@ -181,6 +181,9 @@ def test_what_guards_the_image_is_damaged_in_its_file(target: str, tmp_path: Pat
     assert path.read_bytes() == bytes(5000)
     with pytest.raises(FaultError, match=f"no {target} to damage"):
         inject(made.fault, Victim(bare_subject))
+    path.write_bytes(b"")
+    with pytest.raises(FaultError, match=f"{target} has 0 bytes: there is no byte 0 to damage"):
+        inject(made.fault, victim)
 
 
 def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> None:

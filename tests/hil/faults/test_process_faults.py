@@ -118,6 +118,13 @@ def test_a_token_of_the_vocabulary_is_found_where_llama_cpp_keeps_it(engine: Liv
     assert engine.run().text == engine.golden
 
 
+@pytest.mark.parametrize("item", ["token 99999999", "token -1", "token", "", "nope"])
+def test_a_token_that_the_vocabulary_has_not_is_refused(item: str, child: Child, bare_subject: Subject) -> None:
+    place = ProcessPlace(process="engine", region="vocabulary", item=item, offset=0, bit=0)
+    with pytest.raises(FaultError, match=f"no '{item}' in the vocabulary; there are token 0 to token "):
+        inject(Fault("process", place), victim(bare_subject, child(KEEPER)))
+
+
 @pytest.mark.parametrize("name", ["blk.1.ffn_up.weight", "cache_k_l0", "ffn_out-2"])
 def test_the_structure_of_a_tensor_is_found_by_its_name(name: str, engine: LiveEngine) -> None:
     found = list(tensors_named(engine.victim.pid("engine"), name))
