@@ -7,8 +7,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-
 from flight.inference.settings import EngineSettings
 from hil.campaign.plan import Stratum
 from hil.campaign.question import Golden, Question, messages_of
@@ -87,12 +85,6 @@ def draw_fault(stratum: Stratum, seed: int, index: int, subject: Subject) -> Fau
         )
     except FaultError as error:
         raise CampaignError(f"Stratum {stratum.name} cannot be drawn: {error}") from error
-    except ValidationError as error:  # a value that no place of this target can have
-        first = error.errors()[0]
-        said = f"{first['input']!r} is no {'.'.join(map(str, first['loc']))} of {stratum.target}: {first['msg']}."
-        raise CampaignError(f"Stratum {stratum.name} cannot be drawn: {said}") from error
-    except (TypeError, LookupError) as error:  # a value of a type that its word in `where` does not take
-        raise CampaignError(f"Stratum {stratum.name} cannot be drawn: where = {stratum.where}: {error}.") from error
 
 
 def number_of(seed: int, index: int, use: str) -> int:

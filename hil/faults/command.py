@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hil.console import sentences
+from hil.errors import FaultError
 
 if TYPE_CHECKING:
     from hil.faults.fault import Fault
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _TOKENS: Final = 128
 """Cells of the KV cache that a short answer is taken to use, where `--cell` does not say."""
+_NAP_S: Final = 3600.0
+"""Longest sleep at once: some clocks take no more than a few hundred years, and `--for inf` is more."""
 _PANEL: Final = "Where (each target takes its own)"
 
 
@@ -54,17 +57,24 @@ def inject(
     region: Annotated[str, _where("process: heap, stack, data, code, vocabulary, tensors, tokens.")] = "",
     item: Annotated[str, _where("process: a tensor's name or pattern.")] = "",
     register: Annotated[str, _where("registers: its name, as rip or x19.")] = "",
-    signal: Annotated[str, _where("crash: SIGKILL, SIGSEGV, SIGABRT, SIGBUS.")] = "",
+    signal: Annotated[str, _where("crash: SIGKILL, SIGSEGV, SIGABRT, SIGBUS; hang: SIGSTOP.")] = "",
     file: Annotated[str, _where("storage: model, manifest, journal, wal, codes, draft, state, key.")] = "",
     kind: Annotated[str, _where("storage: flip, torn, zeroed, lost, unreadable, read-error, full; link: flip, …")] = "",
     direction: Annotated[str, _where("link: up or down.")] = "",
     frame: Annotated[int | None, _where("link: number of the frame; the next one if left out.")] = None,
     step_s: Annotated[float | None, _where("clock: seconds to step.")] = None,
-    link: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the link emulator's link.json.")] = None,
+    link: Annotated[Path | None, typer.Option(metavar="DIR", help="link: folder of its emulator's link.json.")] = None,
     ground: Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of ground.")] = None,
     fault: Annotated[str, typer.Option(metavar="JSON", help="Exactly this fault, as it was printed.")] = "",
     hold_s: Annotated[float | None, typer.Option("--for", metavar="S", min=0, help="Take it back after S s.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the last injection back, and do nothing else.")] = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo",
+            help="Take the newest injection back that can be, tell the newer ones that cannot, and do nothing else; "
+            "again for the one before. A flight that is down gets its files back.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which fault it would be, and do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the injection as JSON.")] = False,
 ) -> None:
@@ -76,7 +86,7 @@ def inject(
     """
     from hil.faults.fault import Fault
     from hil.faults.injection import inject as do
-    from hil.faults.ledger import document, record, undo_last
+    from hil.faults.ledger import document, record, strike_out
     from hil.faults.victim import Victim
     from hil.faults.wording import Options
 
@@ -100,10 +110,10 @@ def inject(
         step_s=step_s,
     )
     with sentences():
-        victim = Victim.of_flight(data.absolute(), ground=ground, link=link)
         if undo:
-            typer.echo(f"Taken back: {undo_last(victim)}.")
+            _undo(data.absolute(), ground, link)
             return
+        victim = Victim.of_flight(data.absolute(), ground=ground, link=link)
         one = Fault.from_json(fault) if fault else _drawn(victim, target, model, seed, options)
         again = f"  again: --fault '{one.to_json()}'"
         if dry_run:
@@ -112,10 +122,25 @@ def inject(
         made = do(one, victim)
         record(victim, made)
         typer.echo(json_.dumps(document(made), ensure_ascii=False) if json else f"{made}\n{again}")
-        if not made.activated:
+        if made.acted is None and not made.activated:  # what waits for a call has had no time to act
             typer.echo("Nothing changed: what was meant is not there, or had that value.", err=True)
         if hold_s is not None or _lasts(one):
             _hold(made, hold_s)
+            strike_out(victim, made)
+
+
+def _undo(data: Path, ground: Path | None, link: Path | None) -> None:
+    """Take back what can be. Flight may be down: with its key unreadable it does not even start."""
+    from hil.faults.ledger import undo_last
+    from hil.faults.victim import Victim
+
+    up = (data / "ready.json").exists()
+    undone = undo_last((Victim.of_flight if up else Victim.of_data)(data, ground=ground, link=link))
+    for sentence in undone.passed:
+        typer.echo(sentence, err=True)
+    if undone.sentence is None:
+        raise FaultError(f"Nothing that is noted in {data} could be taken back.")
+    typer.echo(f"Taken back: {undone.sentence}.")
 
 
 def _drawn(victim: Victim, target: str, model: str, seed: int | None, options: Options) -> Fault:
@@ -140,7 +165,7 @@ def _hold(made: Injection, hold_s: float | None) -> None:
     try:
         with contextlib.suppress(KeyboardInterrupt):
             while until is None or time.monotonic() < until:
-                time.sleep(3600.0 if until is None else max(0.0, until - time.monotonic()))
+                time.sleep(_NAP_S if until is None else min(_NAP_S, max(0.0, until - time.monotonic())))
     finally:
         made.undo()
     typer.echo("Taken back.", err=True)

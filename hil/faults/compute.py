@@ -19,7 +19,7 @@ from hil.faults.fault import Fault, Instant
 from hil.faults.ggml import tensors_named
 from hil.faults.injection import Change, Injection, strike
 from hil.faults.memory import ProcessMemory
-from hil.faults.places import ComputePlace
+from hil.faults.places import COMPUTERS, ComputePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
 from hil.faults.wish import choice, known, refuse_unknown
@@ -69,12 +69,13 @@ class Compute:
         else:
             names += ENDS
         tokens = range(max(1, len(subject.tokens)))
+        bits = range(8 * _VALUE_BYTES)
         return ComputePlace(
-            process=where.get("process", "engine"),
+            process=known("process", where.get("process", "engine"), COMPUTERS),
             tensor=rng.choice(names),
             token=at.token if at.point == "token" else choice(where.get("tokens"), tokens, rng),
             element=rng.randrange(_ELEMENTS),
-            bit=choice(where.get("bits"), range(8 * _VALUE_BYTES), rng),
+            bit=choice(known("bits", where.get("bits"), bits), bits, rng),
         )
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hil.faults.fault import Fault, Instant
 from hil.faults.models import FaultModel, model_of
+from hil.faults.refusal import possible
 from hil.faults.subject import Subject
 from hil.faults.targets import target_of
 
@@ -21,7 +22,9 @@ def draw(
     model: str | FaultModel = "single",
     at: str = "now",
 ) -> Fault:
-    """A fault by chance: a function of its arguments, nothing else. Raises `FaultError`.
+    """A fault by chance: a function of its arguments, nothing else.
+
+    Raises `FaultError`, also for a value in `where` that no place of the target can have.
 
     `where`: in the target's own words. `at`: a point of `hil.faults.fault.POINTS`, or two as in "token..done": from
     then on, healed at the second. `model` may carry parameters: "poisson:rate=1e-7".
@@ -32,9 +35,11 @@ def draw(
     tokens = len(subject.tokens)
     instant = Instant.draw(first, rng, tokens, subject.seconds)
     healed = Instant.draw(last, rng, tokens, subject.seconds) if last else None
+    with possible(target):
+        place = found.draw(subject, where or {}, instant, rng)
     return Fault(
         target=target,
-        place=found.draw(subject, where or {}, instant, rng),
+        place=place,
         model=_paged(model, subject) if isinstance(model, str) else model,
         at=instant,
         seed=seed,

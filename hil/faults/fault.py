@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from hil.errors import FaultError
 from hil.faults.models import FaultModel, model_of
 from hil.faults.places import Place
+from hil.faults.refusal import complaint
 
 POINTS: Final = {
     "now": "now",
@@ -127,7 +128,7 @@ class Fault:
                 heals=None if heals is None else Instant(**heals),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise FaultError(f"This is no fault: {type(error).__name__}: {error}.") from error
+            raise FaultError(f"This is no fault: {complaint(error)}.") from error
 
     @classmethod
     def from_json(cls, text: str) -> Self:

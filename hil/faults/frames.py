@@ -18,11 +18,12 @@ from hil.faults.injection import Injection
 from hil.faults.places import FramePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, refuse_unknown
+from hil.faults.wish import choice, known, refuse_unknown
 from hil.link.door import FAULTS_FILE
 
 _FRAME_BYTES: Final = {"up": 64, "down": 1279}
 """About the length of a CLTU with a short question; of a CADU (255 · 5 + 4 bytes)."""
+_KINDS: Final = ("flip", "lost", "duplicated", "reordered")
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Frames:
     def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> FramePlace:
         """A frame, and for a flip a bit of it."""
         refuse_unknown(self.name, where, {"direction", "kinds", "frames"})
-        direction = choice(where.get("direction"), ("up", "down"), rng)
-        kind = choice(where.get("kinds"), ("flip", "lost", "duplicated", "reordered"), rng)
+        direction = choice(known("direction", where.get("direction"), tuple(_FRAME_BYTES)), tuple(_FRAME_BYTES), rng)
+        kind = choice(known("kinds", where.get("kinds"), _KINDS), _KINDS, rng)
         flips = kind == "flip"
         return FramePlace(
             direction=direction,

@@ -77,10 +77,11 @@ class Injection:
         return self.fault.target != "weights" or bool(self.labels.get("tensor"))
 
     def undo(self) -> None:
-        """Take it back. Raises `FaultError` where that is impossible: a process that died stays dead."""
-        if self.undo_by is None:
+        """Take back what it changed, if anything. Raises `FaultError` where that is impossible: who died stays dead."""
+        if self.undo_by is not None:
+            self.undo_by()
+        elif self.changed or self.note:
             raise FaultError(f"This cannot be taken back: {self.fault}.")
-        self.undo_by()
 
     def __str__(self) -> str:
         lines = [f"{self.fault}"]

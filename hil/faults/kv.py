@@ -16,13 +16,14 @@ from hil.faults.fault import Fault, Instant
 from hil.faults.ggml import Tensor, cache_tensors
 from hil.faults.injection import Injection, strike
 from hil.faults.memory import ProcessMemory
-from hil.faults.places import KvPlace
+from hil.faults.places import COMPUTERS, KvPlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
 from hil.faults.wish import choice, known, refuse_unknown
 
 _WORDS: Final = {"parts", "layers", "bits", "process", "cells"}
 _F16_BITS: Final = 16
+_PARTS: Final = ("k", "v")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,14 @@ class Kv:
         used = prompt + (at.token if at.point in ("token", "check-token") else len(subject.tokens))
         spans = {"prompt": range(prompt), "answer": range(prompt, max(used, prompt + 1)), "all": range(max(used, 1))}
         cells = where.get("cells", "all")
+        process = "engine" if at.verifier_hold is None else "verifier"
         return KvPlace(
-            process=where.get("process", "engine" if at.verifier_hold is None else "verifier"),
+            process=known("process", where.get("process", process), COMPUTERS),
             layer=choice(known("layers", where.get("layers"), range(info.n_layer)), range(info.n_layer), rng),
-            part=choice(where.get("parts"), ("k", "v"), rng),
-            cell=rng.choice(spans[cells]) if isinstance(cells, str) else choice(cells, (), rng),
+            part=choice(known("parts", where.get("parts"), _PARTS), _PARTS, rng),
+            cell=rng.choice(spans[known("cells", cells, tuple(spans))])
+            if isinstance(cells, str)
+            else choice(cells, (), rng),
             element=rng.randrange(max(1, info.n_head_kv * info.head_dim)),
             bit=choice(known("bits", where.get("bits"), range(_F16_BITS)), range(_F16_BITS), rng),
         )

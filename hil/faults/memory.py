@@ -127,6 +127,11 @@ def whole(pid: int) -> ProcessMemory:
     return ProcessMemory(pid, 0, _ADDRESSES, f"process {pid}")
 
 
+def gone(where: str) -> bool:
+    """Whether `where` is a process that has ended, and its memory with it."""
+    return where.startswith(_PID) and not Path(f"/proc/{where.removeprefix(_PID)}").exists()
+
+
 def memory_at(where: str) -> FileMemory | ProcessMemory:
     """The memory that `locate` named."""
     return whole(int(where.removeprefix(_PID))) if where.startswith(_PID) else FileMemory(Path(where))

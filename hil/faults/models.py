@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from hil.errors import FaultError
 from hil.faults import patterns
+from hil.faults.refusal import complaint
 from hil.faults.upset import Upset
 
 GROUP: Final = "orbitlm.fault_models"
@@ -63,7 +64,7 @@ def model_of(text: str, **parameters: Any) -> FaultModel:
     try:
         model: FaultModel = kind(**values, **parameters)
     except (TypeError, ValueError) as error:
-        raise FaultError(f"The fault model {name} does not take {values or parameters}: {error}.") from error
+        raise FaultError(f"The fault model {name} does not take {values or parameters}: {complaint(error)}.") from error
     return model
 
 

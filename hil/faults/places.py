@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=0)]
+Computer = Literal["engine", "verifier"]
+COMPUTERS: Final[tuple[str, ...]] = get_args(Computer)
+"""The processes that compute with the model."""
 
 
 class Place(BaseModel):
@@ -29,7 +32,7 @@ class BitPlace(Place):
 class KvPlace(Place):
     """A bit of the KV cache: of element `element` of the row of `cell` in layer `layer`'s K or V."""
 
-    process: Literal["engine", "verifier"] = "engine"
+    process: Computer = "engine"
     layer: Count
     part: Literal["k", "v"]
     cell: Count
@@ -44,7 +47,7 @@ class KvPlace(Place):
 class ComputePlace(Place):
     """A bit of one value of a graph tensor in one evaluation (`flight.inference.protocol.Arm`)."""
 
-    process: Literal["engine", "verifier"] = "engine"
+    process: Computer = "engine"
     tensor: str
     token: Count
     element: Count

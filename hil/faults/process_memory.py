@@ -31,11 +31,12 @@ from hil.faults.process import Mapping as Mapped
 from hil.faults.process import Spans, mappings, resident, search
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, listed, refuse_unknown
+from hil.faults.wish import choice, known, listed, refuse_unknown
 
 _WORDS: Final = {"process", "regions", "files", "items", "fields"}
 UNIFORM: Final = ("heap", "stack", "data", "code")
 AIMED: Final = ("vocabulary", "tensors", "tokens")
+_TOKENS: Final = ("ids of prompt", "ids of answer", "text of prompt", "text of answer")
 _SHORT: Final = 15
 """Longest text inside of a std::string itself (libstdc++); longer ones lie elsewhere and are not looked for."""
 _STRING_BYTES: Final = 40
@@ -58,11 +59,11 @@ class ProcessTarget:
         """A bit of a region; for aimed ones of an item that the subject names."""
         refuse_unknown(self.name, where, _WORDS)
         process = where.get("process", "engine" if at.verifier_hold is None else "verifier")
-        region = choice(where.get("regions"), UNIFORM, rng)
+        region = choice(known("regions", where.get("regions"), (*UNIFORM, *AIMED)), UNIFORM, rng)
         item, size = _item(region, subject, where, rng)
         start, length = (0, size)
         if region == "tensors":
-            start, length = FIELDS[choice(where.get("fields"), tuple(FIELDS), rng)]
+            start, length = FIELDS[choice(known("fields", where.get("fields"), tuple(FIELDS)), tuple(FIELDS), rng)]
         return ProcessPlace(
             process=process,
             region=region,
@@ -111,8 +112,7 @@ def _item(region: str, subject: Subject, where: Mapping[str, Any], rng: Random) 
             raise FaultError(f"No tensor is called as in {wished}.")
         return rng.choice(names), 1
     if region == "tokens":
-        kinds = choice(where.get("items"), ("ids of prompt", "ids of answer", "text of prompt", "text of answer"), rng)
-        return kinds, _RUN * 4
+        return choice(known("items", where.get("items"), _TOKENS), _TOKENS, rng), _RUN * 4
     return "", 1 << 40
 
 
@@ -150,7 +150,12 @@ def _copies(pid: int, place: ProcessPlace, subject: Subject) -> list[tuple[int, 
     if place.region == "tensors":
         return [(one.address, _tensor_bytes()) for one in tensors_named(pid, place.item)]
     if place.region == "vocabulary":
-        return list(_texts(pid, vocabulary(subject.model)[int(place.item.split()[1])]))
+        texts = {f"token {number}": text for number, text in enumerate(vocabulary(subject.model))}
+        if place.item not in texts:
+            raise FaultError(
+                f"There is no {place.item!r} in the vocabulary; there are token 0 to token {len(texts) - 1}."
+            )
+        return list(_texts(pid, texts[place.item]))
     kind, _, whose = place.item.partition(" of ")
     if kind == "ids":
         ids = subject.prompt if whose == "prompt" else subject.tokens

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
 from hil.faults.injection import Change, Injection, strike
 from hil.faults.memory import FileMemory
@@ -22,6 +24,7 @@ from hil.faults.victim import FILES, OTHER_MODEL, Victim
 from hil.faults.wish import choice, known, refuse_unknown
 
 AT_REST: Final = ("flip", "torn", "zeroed", "lost", "unreadable")
+CALLS: Final = ("read-error", "full")
 ALL: Final = "all"
 _UNREADABLE: Final = Path("/proc/self/mem")
 """Opens, and fails with EIO wherever the reader has nothing mapped, as at the offsets of a file."""
@@ -38,8 +41,8 @@ class Storage:
     def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> StoragePlace:
         """A place in one of the files."""
         refuse_unknown(self.name, where, {"files", "kinds", "process"})
-        kind = choice(where.get("kinds"), AT_REST, rng)
-        active = kind not in AT_REST
+        kind = choice(known("kinds", where.get("kinds"), (*AT_REST, *CALLS)), AT_REST, rng)
+        active = kind in CALLS
         files = known("files", where.get("files"), (*FILES, OTHER_MODEL, *((ALL,) if active else ())))
         return StoragePlace(
             file=choice(files, (ALL,) if kind == "full" else FILES, rng),
@@ -54,7 +57,7 @@ class Storage:
         place = fault.place
         assert isinstance(place, StoragePlace)
         labels = {"kind": place.kind, "file": place.file, "process": place.process}
-        if place.kind in ("read-error", "full"):
+        if place.kind in CALLS:
             return _tampered(fault, place, victim, labels)
         path = victim.file(place.file)
         memory = FileMemory(path)
@@ -71,10 +74,22 @@ class Storage:
             )
         return _cut(fault, memory, offset, place.kind == "zeroed", labels)
 
+    def mending(self, fault: Fault, victim: Victim) -> Callable[[], None] | None:
+        """A hidden file lies beside its name; what was cut off is kept by nobody else than the one who cut it."""
+        place = fault.place
+        assert isinstance(place, StoragePlace)
+        if place.kind not in ("lost", "unreadable"):
+            return None
+        path = victim.file(place.file)
+        return partial(_reveal, path) if _aside(path).exists() else None
+
 
 def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dict[str, str]) -> Injection:
     size = memory.size
     tail = memory.read(offset, size - offset)
+    kept = len(tail) - len(tail.lstrip(b"\0")) if zeros else 0
+    if kept == len(tail):
+        return Injection(fault, labels=labels)  # zeros already: a file system often leaves them at the end
     os.truncate(memory.path, offset)
     if zeros:
         os.truncate(memory.path, size)
@@ -85,24 +100,31 @@ def _cut(fault: Fault, memory: FileMemory, offset: int, zeros: bool, labels: dic
             memory.write(offset, tail)
 
     how = "zeroed" if zeros else "cut off"
-    first = Change(memory.name, offset, tail[0], 0, f"the first of {len(tail)} bytes {how}")
+    first = Change(memory.name, offset + kept, tail[kept], 0, f"the first of {len(tail) - kept} bytes {how}")
     return Injection(fault, (first,), f"{memory.name}: {len(tail)} bytes from {offset} on {how}", labels, undo)
 
 
 def _hidden(fault: Fault, path: Path, unreadable: bool, labels: dict[str, str]) -> Injection:
-    aside = path.with_name(path.name + _HIDDEN)
-    path.rename(aside)
+    if path.is_symlink() and path.readlink() == _UNREADABLE:  # the file lies aside, and would be written over there
+        if unreadable:
+            return Injection(fault, labels=labels)
+        raise FaultError(f"{path.name} was made unreadable before: take that back first.")
+    path.rename(_aside(path))
     if unreadable:
         path.symlink_to(_UNREADABLE)
-
-    def undo() -> None:
-        if path.is_symlink() or not path.exists():
-            aside.replace(path)
-        else:
-            aside.unlink()  # another one was written in its place
-
     note = f"{path.name} {'cannot be read' if unreadable else 'is gone'}"
-    return Injection(fault, note=note, labels=labels, undo_by=undo)
+    return Injection(fault, note=note, labels=labels, undo_by=partial(_reveal, path))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + _HIDDEN)
+
+
+def _reveal(path: Path) -> None:
+    if path.is_symlink() or not path.exists():
+        _aside(path).replace(path)
+    else:
+        _aside(path).unlink()  # another one was written in its place
 
 
 def _tampered(fault: Fault, place: StoragePlace, victim: Victim, labels: dict[str, str]) -> Injection:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from hil.errors import FaultError
 from hil.faults.fault import Fault, Instant
@@ -37,6 +37,18 @@ class Target(Protocol):
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:
         """Do it, now. Raises `FaultError`."""
+        ...
+
+
+@runtime_checkable
+class Mender(Protocol):
+    """A target, too, that can take a fault back from another process than the one that did it, as `--undo` does.
+
+    Of changed bytes that can be found again (`Change.where`) nobody needs it.
+    """
+
+    def mending(self, fault: Fault, victim: Victim) -> Callable[[], None] | None:
+        """What takes it back, None where there is no way. Raises `FaultError` where that cannot be told now."""
         ...
 
 

@@ -16,6 +16,11 @@ FILES = ("model", "manifest", "journal", "wal", "codes", "draft", "state", "key"
 OTHER_MODEL = "other-model"
 """The model file of the other slot, where there is a second file."""
 PROCESSES = ("supervisor", "core", "engine", "verifier", "scrubber", "ground", "link")
+_FOLDERS = {
+    "link": "name the folder of the link emulator, where its link.json lies, with --link DIR",
+    "ground": "name the data directory of ground, where its ready.json lies, with --ground DIR",
+}
+"""How to say where those are that a flight process does not know of."""
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Victim:
             raise FaultError(f"No flight process is up in {data}: there is no ready.json.")
         if not ready.get("faults"):
             raise FaultError(f"The flight process of {data} takes no faults: start it with --allow-faults.")
+        if link is not None and not (link / "link.json").exists():
+            raise FaultError(f"No link emulator was ever up in {link}, where no link.json lies: {_FOLDERS['link']}.")
         model = Path(ready["model"])
         image = Path(ready["image"]) if ready.get("image") else None
         guard = GuardSettings.of(model, image, data) if image is not None else None
@@ -73,6 +80,12 @@ class Victim:
         files |= {"codes": codes} if codes is not None else {}
         return cls(Subject(model), image, parity, codes, data, link, pids, files)
 
+    @classmethod
+    def of_data(cls, data: Path, *, ground: Path | None = None, link: Path | None = None) -> Self:
+        """What is left of a flight process that does not run: its directory. No model is known, so none can be hit."""
+        pids = _pid("ground", ground, "ready.json") | _pid("link", link, "link.json")
+        return cls(Subject(data), data=data, link=link, pids=pids)
+
     def file(self, name: str) -> Path:
         """A file of storage. Raises `FaultError` where there is none."""
         if name not in self.files:
@@ -83,14 +96,17 @@ class Victim:
         """The file of one kind. Raises `FaultError` where there is none."""
         path: Path | None = getattr(self, name)
         if path is None:
-            raise FaultError(f"This victim has no {name} to damage.")
+            how = f": {_FOLDERS[name]}" if name in _FOLDERS else ""
+            raise FaultError(f"This victim has no {name} to damage{how}.")
         return path
 
     def pid(self, process: str) -> int:
         """The process id of a process. Raises `FaultError` where it does not run."""
         pid = self.pids.get(process)
         if not pid:
-            raise FaultError(f"No process {process!r} runs here; there are {', '.join(sorted(self.pids)) or 'none'}.")
+            there = ", ".join(sorted(self.pids)) or "none"
+            how = f": {_FOLDERS[process]}" if process in _FOLDERS else ""
+            raise FaultError(f"No process {process!r} runs here; there are {there}{how}.")
         return pid
 
 

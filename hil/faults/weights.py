@@ -83,7 +83,8 @@ class GuardFile:
         place = fault.place
         assert isinstance(place, BitPlace)
         memory = FileMemory(victim.need(self.name))
-        return strike(fault, memory, (place.offset % memory.size, place.bit), labels={"file": self.name})
+        offset = place.offset % max(1, memory.size)  # of an empty file there is no byte 0 either: `strike` says so
+        return strike(fault, memory, (offset, place.bit), labels={"file": self.name})
 
 
 def _telling(place: BitPlace, changed: Sequence[Change], subject: Subject) -> Meaning:

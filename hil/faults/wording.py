@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hil.errors import FaultError
 from hil.faults.places import BitPlace, Place, StoragePlace
+from hil.faults.refusal import possible
 from hil.faults.subject import Subject
 from models.gguf_layout import Role
 
@@ -63,16 +64,17 @@ class Options:
         }
 
     def exact(self, target: str, drawn: Place, subject: Subject) -> Place:
-        """The drawn place, moved to the byte that was asked for. Raises `FaultError` where there are no bytes."""
+        """The drawn place, moved to the byte that was asked for. Raises `FaultError` where there can be no such one."""
         if self.offset is None:
             return drawn
         from hil.faults.weights import WEIGHTS
 
-        bit = self.bit or 0
-        if target == WEIGHTS.name:
-            return WEIGHTS.named(subject, self.offset, bit)
-        if isinstance(drawn, BitPlace):
-            return BitPlace(offset=self.offset, bit=bit)
-        if isinstance(drawn, StoragePlace):
-            return drawn.model_copy(update={"offset": self.offset, "bit": bit})
+        there = {"offset": self.offset, "bit": self.bit or 0}
+        with possible(target):
+            if target == WEIGHTS.name:
+                return WEIGHTS.named(subject, **there)
+            if isinstance(drawn, BitPlace):
+                return BitPlace.model_validate(there)
+            if isinstance(drawn, StoragePlace):  # made anew: `model_copy` looks at no value
+                return StoragePlace.model_validate(drawn.model_dump() | there)
         raise FaultError(f"The target {target} is not chosen by --offset.")

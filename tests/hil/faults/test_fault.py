@@ -181,6 +181,9 @@ def test_what_guards_the_image_is_damaged_in_its_file(target: str, tmp_path: Pat
     assert path.read_bytes() == bytes(5000)
     with pytest.raises(FaultError, match=f"no {target} to damage"):
         inject(made.fault, Victim(bare_subject))
+    path.write_bytes(b"")
+    with pytest.raises(FaultError, match=f"{target} has 0 bytes: there is no byte 0 to damage"):
+        inject(made.fault, victim)
 
 
 def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> None:
@@ -200,12 +203,67 @@ def test_what_is_no_fault_is_refused_in_a_sentence(bare_subject: Subject) -> Non
 @pytest.mark.parametrize(
     ("target", "where", "said"),
     [
+        (
+            "clock",
+            {"steps": float("nan")},
+            "clock has no such place: step_s: Input should be a finite number, found nan",
+        ),
+        ("link", {"frames": -1}, "link has no such place: frame: Input should be greater .* found -1"),
+        ("kv", {"cells": [-1]}, "kv has no such place: cell: "),
+        ("compute", {"tensors": []}, "compute has no such place: IndexError: "),
+        ("weights", {"tensors": 5}, "weights has no such place: TypeError: "),
+        ("registers", {"process": 5}, "registers has no such place: process: Input should be a valid string, found 5"),
+    ],
+)
+def test_a_value_that_no_place_of_the_target_can_have_is_refused_in_one_sentence(
+    target: str, where: dict[str, Any], said: str, bare_subject: Subject
+) -> None:
+    with pytest.raises(FaultError, match=said) as caught:
+        draw(target, bare_subject, seed=1, where=where)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"target": "weights", "place": {"offset": 1, "bit": 9}}', "no fault: bit: Input should be .* found 9"),
+        ('{"target": "weights", "place": {"bit": 1}}', "no fault: offset: Field required"),
+        (
+            '{"target": "weights", "place": {"offset": 1}, "model": {"name": "stuck", "value": 7}}',
+            "model stuck does not take {'value': 7}: value: Input should be .* found 7",
+        ),
+    ],
+)
+def test_of_json_that_is_no_fault_the_first_mistake_is_told_in_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(FaultError, match=said) as caught:
+        Fault.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "said"),
+    [
         ("storage", {"files": "jurnal"}, "no 'jurnal' among files; there are model, manifest"),
         ("storage", {"files": "all", "kinds": "flip"}, "no 'all' among files"),
+        ("storage", {"kinds": ["flip", "nope"]}, "no 'nope' among kinds; there are flip, torn, .*, read-error, full"),
+        ("crash", {"signals": ["SIGKILL", "SIGTERM"]}, "no 'SIGTERM' among signals of crash; there are SIGKILL, "),
+        ("crash", {"signals": "SIGSTOP"}, "no 'SIGSTOP' among signals of crash; there are SIGKILL, "),
+        ("hang", {"signals": "SIGKILL"}, "no 'SIGKILL' among signals of hang; there are SIGSTOP"),
+        ("link", {"direction": ["up", "sideways"]}, "no 'sideways' among direction; there are up, down"),
+        ("link", {"kinds": "torn"}, "no 'torn' among kinds; there are flip, lost"),
+        ("process", {"regions": ["heap", "nope"]}, "no 'nope' among regions; there are heap, .* tokens"),
+        ("process", {"regions": "tensors", "fields": "nope"}, "no 'nope' among fields; there are "),
+        ("process", {"regions": "tokens", "items": "nope"}, "no 'nope' among items; there are ids of prompt, "),
+        ("registers", {"registers": ["nope"]}, "no 'nope' among registers; there are "),
+        ("kv", {"process": "core"}, "no 'core' among process; there are engine, verifier"),
+        ("kv", {"parts": ["k", "q"]}, "no 'q' among parts; there are k, v"),
+        ("kv", {"cells": "nope"}, "no 'nope' among cells; there are prompt, answer, all"),
         ("kv", {"layers": [1, 40]}, "no 40 among layers; there are 0 to "),
         ("kv", {"bits": 16}, "no 16 among bits; there are 0 to 15"),
         ("compute", {"tensors": ["ffn_out", "ffn_down"]}, "no 'ffn_down' among tensors; there are attn_norm"),
         ("compute", {"tensors": "ffn_out", "layers": -1}, "no -1 among layers"),
+        ("compute", {"bits": [3, 40]}, "no 40 among bits; there are 0 to 31"),
+        ("compute", {"process": "core"}, "no 'core' among process; there are engine, verifier"),
     ],
 )
 def test_a_place_that_is_nowhere_is_refused_whichever_is_drawn(

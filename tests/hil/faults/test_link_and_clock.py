@@ -10,6 +10,7 @@ import pytest
 
 from hil.errors import FaultError
 from hil.faults import Fault, Subject, Victim, draw, inject
+from hil.faults.ledger import record, undo_last
 from hil.faults.places import ClockPlace, FramePlace
 from hil.link.channel import Channel
 from hil.link.door import Door, Wish
@@ -108,8 +109,9 @@ EPOCH_S = 1795176000.0
 
 @pytest.mark.slow
 def test_the_clock_on_board_is_stepped_and_stepped_back(
-    child: Callable[..., subprocess.Popen[bytes]], bare_subject: Subject
+    child: Callable[..., subprocess.Popen[bytes]], bare_subject: Subject, tmp_path: Path
 ) -> None:
+    """By the injection, and by what the ledger has of it."""
     process = child(CORE, "--settings", EPOCH)
 
     def at() -> float:
@@ -126,6 +128,14 @@ def test_the_clock_on_board_is_stepped_and_stepped_back(
     with pytest.raises(FaultError, match="stepped before"):
         inject(Fault("clock", ClockPlace(step_s=1.0)), victim)
     made.undo()
+    assert at() == EPOCH_S + 1000
+    still = inject(Fault("clock", ClockPlace(step_s=1e-9)), victim)
+    assert not still.activated, "the float of the epoch is the same"
+    still.undo()
+    victim.data = tmp_path
+    record(victim, inject(Fault("clock", ClockPlace(step_s=7200.0)), victim))
+    assert at() == EPOCH_S + 1000 + 7200
+    assert undo_last(victim).sentence == "single in clock at a step of +7200 s, now"
     assert at() == EPOCH_S + 1000
     with pytest.raises(FaultError, match="no core of flight"):
         inject(Fault("clock", ClockPlace(step_s=1.0)), Victim(bare_subject, pids={"core": 1}))

@@ -118,6 +118,13 @@ def test_a_token_of_the_vocabulary_is_found_where_llama_cpp_keeps_it(engine: Liv
     assert engine.run().text == engine.golden
 
 
+@pytest.mark.parametrize("item", ["token 99999999", "token -1", "token", "", "nope"])
+def test_a_token_that_the_vocabulary_has_not_is_refused(item: str, child: Child, bare_subject: Subject) -> None:
+    place = ProcessPlace(process="engine", region="vocabulary", item=item, offset=0, bit=0)
+    with pytest.raises(FaultError, match=f"no '{item}' in the vocabulary; there are token 0 to token "):
+        inject(Fault("process", place), victim(bare_subject, child(KEEPER)))
+
+
 @pytest.mark.parametrize("name", ["blk.1.ffn_up.weight", "cache_k_l0", "ffn_out-2"])
 def test_the_structure_of_a_tensor_is_found_by_its_name(name: str, engine: LiveEngine) -> None:
     found = list(tensors_named(engine.victim.pid("engine"), name))
@@ -244,6 +251,17 @@ def test_a_hang_stands_still_until_it_is_undone(child: Child, bare_subject: Subj
     made.undo()
     _, status = os.waitpid(process.pid, os.WCONTINUED)
     assert os.WIFCONTINUED(status)
+
+
+def test_a_signal_of_another_target_is_not_sent(child: Child, bare_subject: Subject) -> None:
+    """What kills is no hang, whoever made the fault: its row would be counted among the hangs."""
+    process = child(SPINNER)
+    for target, name, there in (("hang", "SIGKILL", "SIGSTOP"), ("crash", "SIGSTOP", "SIGKILL")):
+        place = SignalPlace.model_validate({"process": "engine", "signal": name})
+        with pytest.raises(FaultError, match=f"no '{name}' among signals of {target}; there are {there}"):
+            inject(Fault(target, place), victim(bare_subject, process))
+    assert process.poll() is None
+    assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
 
 
 def test_who_does_not_run_is_named(bare_subject: Subject, tmp_path: Path) -> None:

@@ -56,6 +56,54 @@ def test_a_file_at_rest_is_damaged_as_told_and_mended(kind: str, victim: Victim)
     assert sorted(victim.need("data").iterdir()) == [path]
 
 
+def test_zeros_over_zeros_change_nothing(victim: Victim) -> None:
+    """Ends of files are often zeros: counted as activated, such rows would look like damage that was survived."""
+    path = victim.file("journal")
+    path.write_bytes(CONTENT + bytes(500))
+    made = inject(stored("zeroed", offset=len(CONTENT) + 3), victim)
+    assert (made.activated, made.changed, made.flips) == (False, (), ())
+    made.undo()
+    assert path.read_bytes() == CONTENT + bytes(500)
+
+
+def test_the_change_of_a_zeroed_file_is_its_first_byte_that_was_not_zero(victim: Victim) -> None:
+    path = victim.file("journal")
+    path.write_bytes(bytes(500) + CONTENT)
+    made = inject(stored("zeroed", offset=10), victim)
+    assert [(one.offset, one.before, one.after) for one in made.changed] == [(500, CONTENT[0], 0)]
+    assert made.activated
+    made.undo()
+    assert path.read_bytes() == bytes(500) + CONTENT
+
+
+def test_a_file_that_is_unreadable_already_is_not_made_so_again_and_not_lost_for_good(victim: Victim) -> None:
+    """Hidden a second time, the link to nowhere would take the place of the file that lies aside."""
+    path = victim.file("journal")
+    first = inject(stored("unreadable"), victim)
+    again = inject(stored("unreadable"), victim)
+    assert not again.activated
+    again.undo()
+    with pytest.raises(FaultError, match="unreadable before: take that back first"):
+        inject(stored("lost"), victim)
+    for kind in ("flip", "torn", "zeroed"):
+        assert not inject(stored(kind), victim).activated
+    first.undo()
+    assert path.read_bytes() == CONTENT
+
+
+def test_an_empty_file_has_nothing_to_damage_but_itself(victim: Victim) -> None:
+    path = victim.file("journal")
+    path.write_bytes(b"")
+    for kind in ("flip", "torn", "zeroed"):
+        made = inject(stored(kind, offset=5), victim)
+        assert not made.activated
+        made.undo()
+    made = inject(stored("lost"), victim)
+    assert made.activated
+    made.undo()
+    assert path.read_bytes() == b""
+
+
 @pytest.mark.parametrize("kind", ["torn", "zeroed", "lost", "unreadable"])
 def test_what_was_written_since_is_not_undone(kind: str, victim: Victim) -> None:
     path = victim.file("journal")
