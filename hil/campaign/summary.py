@@ -155,22 +155,27 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
 def fair(frame: pd.DataFrame, plan: Plan, columns: list[str]) -> pd.DataFrame:
     """The rows by which the values of `columns` can be compared.
 
-    By place (field, bit, tensor, layer): single bits that are there for the whole answer, from strata that choose
-    their places by nothing but these columns. Others would weigh some bits of a field, some tensors of a kind, more
-    than others, or count faults that came when the answer was out.
+    By place (field, bit, tensor, layer): single bits, of weights those that are there for the whole answer, from strata
+    that choose their places by nothing but these columns. Others would weigh some bits of a field, some tensors of a
+    kind, more than others, or count faults that came when the answer was out.
     """
     if set(columns) <= _DESIGNS:
         return frame
-    names = [one.name for one in plan.strata if one.target not in _DRAWN or _chosen_by(one) <= {*columns, "process"}]
+    names = [one.name for one in plan.strata if one.target not in _DRAWN or _chosen_by(one) <= set(columns)]
     rows = frame[frame.stratum.isin(names)]
     whole = rows["at"].isin(_AT_START) | (rows.target != "weights")
     return rows[~rows.target.isin(_DRAWN) | ((rows.model == "single") & whole)]
 
 
 def _chosen_by(stratum: Stratum) -> set[str]:
-    """The columns that the places of a stratum are chosen by. A pattern of tensors that names no layer takes kinds."""
+    """The columns that the places of a stratum are chosen by. A pattern of tensors that names no layer takes kinds.
+
+    The engine is what every arm has; the verifier's places are no measure of an arm without one.
+    """
     found = set()
     for word, value in stratum.where.items():
+        if (word, value) == ("process", "engine"):
+            continue
         of_kinds = word == "tensors" and not any(_IN_A_LAYER.match(one) for one in listed(value))
         found.add("kind" if of_kinds else _CHOOSES.get(word, word))
     return found

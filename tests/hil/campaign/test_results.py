@@ -259,6 +259,7 @@ STRATA = {
     "first": {"where": {"tensors": ["blk.0.ffn_up.weight"]}},
     "norms": {"where": {"tensors": ["*norm*"], "roles": ["scale"]}},
     "cache": {"target": "kv", "where": {"process": "engine"}},
+    "cache of the verifier": {"target": "kv", "where": {"process": "verifier"}},
     "high cache": {"target": "kv", "where": {"process": "engine", "bits": [14]}},
     "signals": {"target": "crash", "where": {"signals": ["SIGKILL"]}},
 }
