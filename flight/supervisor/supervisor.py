@@ -76,7 +76,7 @@ class Supervisor:
                 self._open_watchdog()
                 self._crew = Crew(self._settings, self._image, link.fileno(), stack)
                 self._core = self._crew.core
-                stack.callback(self._end)
+                stack.push(self._end)
                 self._image.sweep()
                 with contextlib.suppress(_Stopped):
                     self._prepare_image()
@@ -173,7 +173,7 @@ class Supervisor:
             if child.pid is None:
                 child.start_at = now
 
-    def _end(self) -> None:
+    def _end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
         self._watchdog.stopping()
         if self._stopping:
@@ -188,7 +188,7 @@ class Supervisor:
                 child.kill("did not end in time")
                 child.wait(time.monotonic() + 60.0)  # SIGKILL cannot be refused; only a stuck device delays it
         self._publisher.withdraw()
-        if self._stopping:
+        if self._stopping or isinstance(error, StartRefused):  # refused with a sentence is no crash either
             self._save(dataclasses.replace(self._state, clean=True))
 
     # ---- one turn ---------------------------------------------------
