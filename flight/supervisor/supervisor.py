@@ -35,6 +35,8 @@ RENEWED = {"restart_engine": ("engine",), "renew": ("engine", "verifier")}
 """What core may ask to be started anew, and whom it means."""
 CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "exit", "model_refused": "exit"}
 """Why a child was lost (reason codes of the dictionary), and the reset counter that it goes to."""
+LEFT = (0, 4)
+"""How a worker ends without a core: 0, its socket was closed; 4, there was nobody to connect to."""
 
 LOG = logging.getLogger("flight.supervisor")
 
@@ -233,12 +235,15 @@ class Supervisor:
             raise ChildUnfit(child.unfit)
         self._save(self._state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
         self._event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
-        # A worker that left because its core was gone, or that was told to, is no sign of a fault of its own.
-        orphaned = child is not self._core and code >= 0 and self._core.started > child.started
-        innocent = why == COMMANDED or orphaned
+        innocent = why == COMMANDED or self._orphaned(child, code)
         child.start_at = now + (0.0 if innocent else child.restarts.record(now))
         if not innocent and (child.unfit or child.restarts.exhausted(now)):
             self._give_up(child, code, grounded, now)
+
+    def _orphaned(self, child: Child, code: int) -> bool:
+        """Whether a worker left because core went away while it ran, back by now or not: no fault of its own."""
+        core = self._core
+        return child is not core and code in LEFT and (not core.alive or core.started > child.started)
 
     def _give_up(self, child: Child, code: int, grounded: bool, now: float) -> None:
         """Restarts alone do not help: the other slot, safe mode, or for the scrubber telling that it does not work."""
