@@ -79,3 +79,59 @@ def core_lost(bench: Bench) -> None:
     """Core ends, and its restart is far."""
     bench.lose(bench.core)
     bench.core.start_at = time.monotonic() + 3600.0
+
+
+class TestDamagedCode:
+    """Core's wishes for code that differs from flash."""
+
+    def test_code_in_the_page_cache_is_dropped_with_all_mappers_gone(
+        self, start: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """First nobody maps it, then it is dropped, then looked at; right again, the workers are started."""
+        bench = start()
+        steps: list[tuple[str, str]] = []
+        before = {child.name: child.pid for child in bench.workers}
+        assert None not in before.values()
+
+        def look(step: str) -> Callable[[Path], bool]:
+            def done(path: Path) -> bool:
+                assert [pid for pid in before.values() if pid and Path(f"/proc/{pid}").exists()] == []
+                steps.append((step, str(path)))
+                return True
+
+            return done
+
+        monkeypatch.setattr(f"{CURE}.drop_from_cache", look("dropped"))
+        monkeypatch.setattr(f"{CURE}.cached_rightly", look("looked at"))
+        core = bench.core.pid
+        bench.core_says("renew_code", mapping="/lib/x.so")
+        assert steps == [("dropped", "/lib/x.so"), ("looked at", "/lib/x.so")]
+        assert bench.told("integrity.code_renewed") == [{"mapping": "/lib/x.so"}]
+        bench.until(bench.all_there)
+        assert (bench.mode, bench.core.pid, bench.told("integrity.reboot_needed")) == ("normal", core, [])
+        assert [child.restarts.count for child in bench.workers] == [0, 0, 0]
+
+    def test_code_that_stays_damaged_ends_in_safe_mode_and_asks_for_a_reboot(
+        self, start: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No worker runs on it again; core goes on, and ground knows why."""
+        bench = start()
+        monkeypatch.setattr(f"{CURE}.drop_from_cache", lambda _path: None)
+        monkeypatch.setattr(f"{CURE}.cached_rightly", lambda _path: False)
+        bench.core_says("renew_code", mapping="/lib/x.so")
+        assert (bench.mode, bench.state.safe_reason) == ("safe", "code_damaged")
+        assert bench.told("supervisor.safe_mode_entered") == [{"reason": "code_damaged"}]
+        (needed,) = bench.told("integrity.reboot_needed")
+        assert "/lib/x.so" in needed["detail"]
+        assert bench.told("integrity.code_renewed") == []
+        assert [(child.pid, child.start_at) for child in bench.workers] == [(None, None)] * 3
+        assert bench.core.alive
+
+    def test_damage_of_a_child_alone_renews_that_child(self, start: Callable[..., Bench]) -> None:
+        bench = start()
+        before = {child.name: child.pid for child in (bench.core, *bench.workers)}
+        bench.core_says("restart_child", child="verifier")
+        bench.until(lambda: bench.all_there() and bench.workers[1].pid != before["verifier"])
+        after = {child.name: child.pid for child in (bench.core, *bench.workers)}
+        assert [name for name in before if before[name] != after[name]] == ["verifier"]
+        assert bench.stopping == ""
