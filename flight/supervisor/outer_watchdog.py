@@ -27,9 +27,10 @@ _MAGIC_CLOSE = b"V"
 
 
 class Dog(Protocol):
-    """One watchdog outside of flight. `early`: it counts before flight is up."""
+    """One watchdog outside of flight. `early`: it counts before flight is up. `revives`: it starts flight anew."""
 
     early: bool
+    revives: bool
 
     @property
     def interval_s(self) -> float | None:
@@ -56,6 +57,7 @@ class Systemd:
         # Half of what systemd allows, as sd_watchdog_enabled(3) recommends.
         usec = env.get("WATCHDOG_USEC", "")
         self._interval_s = int(usec) / 2e6 if usec.isdigit() and int(usec) > 0 else None
+        self.revives = bool(address)  # Restart=always of the unit
 
     @property
     def interval_s(self) -> float | None:
@@ -87,6 +89,7 @@ class Device:
     """
 
     early = True
+    revives = False  # it rests after an orderly end
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         """Open and set the timeout, as near as the driver allows. Raises OSError."""
@@ -136,6 +139,11 @@ class OuterWatchdog:
         """One more."""
         self._dogs.append(dog)
         self._next.append(0.0)
+
+    @property
+    def revives(self) -> bool:
+        """Whether somebody outside starts flight anew when it ends in order."""
+        return any(dog.revives for dog in self._dogs)
 
     def ready(self) -> None:
         """Flight is up."""

@@ -31,6 +31,9 @@ COMMANDED = "commanded"
 SAFE_MODE = "safe mode"
 OTHER_SLOT = "other slot"
 CODE = "code renewed"
+OWN_CODE = "code of the supervisor damaged"
+OURSELVES = "supervisor"
+"""Our name among the processes whose code is compared."""
 RENEWED = {"restart_engine": ("engine",), "renew": ("engine", "verifier")}
 """What core may ask to be started anew, and whom it means."""
 CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "exit", "model_refused": "exit"}
@@ -331,6 +334,8 @@ class Supervisor:
                 for child in self._crew.workers:
                     if child.name in RENEWED[do]:
                         child.kill(COMMANDED)
+        elif do == "restart_child" and message.get("child") == OURSELVES:
+            self._renew_ourselves(now)
         elif do == "restart_child":
             for child in self._crew:
                 if child.name == message.get("child"):
@@ -351,11 +356,31 @@ class Supervisor:
         self._end_workers(CODE)
         trouble = self._cure.cure(Path(mapping))
         if trouble:
-            self._event("integrity.reboot_needed", {"detail": trouble})
-            self._enter_safe_mode("code_damaged", trouble)
+            self._need_reboot(trouble)
             return
         self._event("integrity.code_renewed", {"mapping": mapping})
         self._start_workers(now)
+
+    def _renew_ourselves(self, now: float) -> None:
+        """Our own code is damaged in this process alone: end in order, where somebody outside starts flight anew.
+
+        Damage that is there again within the window does not go away with the process: no circle of starts.
+        """
+        if self._stopping:
+            return
+        before, window_s = self._state.code_renewed, self._settings.supervisor.window_s
+        if before is not None and 0 <= now - before <= window_s:
+            self._need_reboot("the supervisor's code is damaged again after a fresh start")
+        elif not self._watchdog.revives:
+            self._need_reboot("the supervisor's code is damaged in memory, and nobody outside starts flight anew")
+        else:
+            self._save(dataclasses.replace(self._state, code_renewed=now))
+            self._stopping = OWN_CODE
+
+    def _need_reboot(self, detail: str) -> None:
+        """Damaged code that nothing here makes right: ground is told, and core alone goes on."""
+        self._event("integrity.reboot_needed", {"detail": detail})
+        self._enter_safe_mode("code_damaged", detail)
 
     # ---- what others may know ---------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flight.supervisor import state
+from flight.supervisor.outer_watchdog import Device, OuterWatchdog, Systemd
 from tests.flight.supervisor.bench import Bench
 
 CURE = "flight.supervisor.code_cure"
@@ -135,3 +138,47 @@ class TestDamagedCode:
         after = {child.name: child.pid for child in (bench.core, *bench.workers)}
         assert [name for name in before if before[name] != after[name]] == ["verifier"]
         assert bench.stopping == ""
+
+    def test_damage_of_the_supervisor_ends_flight_in_order_where_systemd_starts_it_anew(
+        self, start: Callable[..., Bench], tmp_path: Path
+    ) -> None:
+        """However many pages were hit: one end, and it is no loss of flight."""
+        bench = start()
+        bench._watchdog = OuterWatchdog([Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})])
+        for _ in range(2):
+            bench.core_says("restart_child", child="supervisor")
+        assert bench.stopping
+        assert (bench.mode, bench.told("integrity.reboot_needed")) == ("normal", [])
+        bench._end(None, None, None)
+        assert bench.told("supervisor.shutdown") == [{"cause": bench.stopping}]
+        assert state.load(tmp_path / "data" / "supervisor.json")[0].clean
+
+    def test_damage_that_a_fresh_supervisor_has_again_is_for_a_reboot(
+        self, start: Callable[..., Bench], tmp_path: Path
+    ) -> None:
+        """No circle of starts; once the window has passed it is new damage."""
+        for _ in range(2):
+            bench = start()
+            bench._watchdog = OuterWatchdog([Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})])
+            bench.core_says("restart_child", child="supervisor")
+            bench._end(None, None, None)
+        assert (bench.stopping, bench.mode) == ("", "safe")
+        assert "again" in bench.told("integrity.reboot_needed")[0]["detail"]
+        assert bench.state.code_renewed is not None
+        bench._renew_ourselves(bench.state.code_renewed + bench._settings.supervisor.window_s + 1.0)
+        assert bench.stopping
+
+    def test_damage_of_the_supervisor_is_told_where_nobody_starts_it_anew(
+        self, start: Callable[..., Bench], tmp_path: Path
+    ) -> None:
+        """The board's own watchdog rests after an orderly end: it starts nothing."""
+        bench = start()
+        os.mkfifo(tmp_path / "watchdog")
+        reader = os.open(tmp_path / "watchdog", os.O_RDONLY | os.O_NONBLOCK)
+        bench._watchdog = OuterWatchdog([Systemd({}), Device(tmp_path / "watchdog", 30.0)])
+        bench.core_says("restart_child", child="supervisor")
+        assert (bench.stopping, bench.mode, bench.state.safe_reason) == ("", "safe", "code_damaged")
+        assert "nobody" in bench.told("integrity.reboot_needed")[0]["detail"]
+        assert bench.core.alive
+        bench._watchdog.stopping()
+        os.close(reader)
