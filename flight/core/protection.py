@@ -170,6 +170,7 @@ class Protection:
         if status.slot != self._slot:
             self._slot = status.slot
             self._custody.unrepaired = ""
+            self.other_slot_ready = False  # it is the slot in use now, or one that has to be proven again
 
     def _watch(self) -> None:
         if self._settings.code_check:

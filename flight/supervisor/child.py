@@ -63,6 +63,11 @@ class Child:
         """The process id while there is a process."""
         return self._process.pid if self._process else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process that has not ended; an ended one may still wait to be taken."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, now: float, log: IO[bytes]) -> None:
         """Start the process. Raises OSError when the system has no room for one."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

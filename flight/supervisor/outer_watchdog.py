@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+AGAIN_S = 0.1
+"""After a meal that was withheld: how soon to look again, s. The meal is overdue, and one short loss is no hang."""
+
 LOG = logging.getLogger("flight.supervisor")
 
 _WDIOC_KEEPALIVE = 0x80045705  # linux/watchdog.h: _IOR('W', 5, int)
@@ -24,9 +27,10 @@ _MAGIC_CLOSE = b"V"
 
 
 class Dog(Protocol):
-    """One watchdog outside of flight. `early`: it counts before flight is up."""
+    """One watchdog outside of flight. `early`: it counts before flight is up. `revives`: it starts flight anew."""
 
     early: bool
+    revives: bool
 
     @property
     def interval_s(self) -> float | None:
@@ -53,6 +57,7 @@ class Systemd:
         # Half of what systemd allows, as sd_watchdog_enabled(3) recommends.
         usec = env.get("WATCHDOG_USEC", "")
         self._interval_s = int(usec) / 2e6 if usec.isdigit() and int(usec) > 0 else None
+        self.revives = bool(address)  # Restart=always of the unit
 
     @property
     def interval_s(self) -> float | None:
@@ -84,6 +89,7 @@ class Device:
     """
 
     early = True
+    revives = False  # it rests after an orderly end
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         """Open and set the timeout, as near as the driver allows. Raises OSError."""
@@ -120,7 +126,7 @@ class Device:
 
 
 class OuterWatchdog:
-    """All dogs there are. `fed` and `withheld` count meals."""
+    """All dogs there are. `fed` counts meals, `withheld` the times that one was due and not given."""
 
     def __init__(self, dogs: Sequence[Dog]) -> None:
         self._dogs = list(dogs)
@@ -134,6 +140,11 @@ class OuterWatchdog:
         self._dogs.append(dog)
         self._next.append(0.0)
 
+    @property
+    def revives(self) -> bool:
+        """Whether somebody outside starts flight anew when it ends in order."""
+        return any(dog.revives for dog in self._dogs)
+
     def ready(self) -> None:
         """Flight is up."""
         self._up = True
@@ -146,7 +157,7 @@ class OuterWatchdog:
             dog.stopping()
 
     def due(self) -> float | None:
-        """When the next meal is due, monotonic; None when nobody eats."""
+        """When to look next whether to feed, monotonic; None when nobody eats."""
         return min((at for dog, at in zip(self._dogs, self._next, strict=True) if self._eats(dog)), default=None)
 
     def tick(self, now: float, working: bool) -> None:
@@ -154,11 +165,13 @@ class OuterWatchdog:
         for number, dog in enumerate(self._dogs):
             if not self._eats(dog) or now < self._next[number]:
                 continue
-            self._next[number] = now + (dog.interval_s or 0.0)
+            interval = dog.interval_s or 0.0
             if working:
+                self._next[number] = now + interval
                 self.fed += 1
                 dog.feed()
             else:
+                self._next[number] = now + min(AGAIN_S, interval / 10)
                 self.withheld += 1
 
     def _eats(self, dog: Dog) -> bool:

@@ -28,7 +28,9 @@ class SupervisorState:
     """`boot`: starts of flight; `safe_reason`: a reason code of the dictionary; `clean`: the last end was orderly;
 
     `resets`: restarts of children by cause; `slot`: the model slot in use; `slots_failed`: when a slot failed last,
-    CLOCK_MONOTONIC s (a time ahead of now is from before the board's own reset, and counts for nothing).
+    CLOCK_MONOTONIC s (a time ahead of now is from before the board's own reset, and counts for nothing);
+
+    `code_renewed`: when flight ended last to be rid of damage in the supervisor's own code, on the same clock.
     """
 
     boot: int = 0
@@ -38,6 +40,7 @@ class SupervisorState:
     resets: dict[str, int] = field(default_factory=dict)
     slot: str = FIRST
     slots_failed: dict[str, float] = field(default_factory=dict)
+    code_renewed: float | None = None
 
     def counted(self, cause: str) -> SupervisorState:
         """The state with one more reset by `cause`."""
@@ -120,6 +123,7 @@ def _state(payload: bytes) -> SupervisorState | None:
             return None
         failed = {str(name): float(at) for name, at in raw.get("slots_failed", {}).items()}
         reason, clean = str(raw["safe_reason"]), bool(raw["clean"])
-        return SupervisorState(int(raw["boot"]), mode, reason, clean, resets, slot, failed)
+        renewed = None if raw.get("code_renewed") is None else float(raw["code_renewed"])
+        return SupervisorState(int(raw["boot"]), mode, reason, clean, resets, slot, failed, renewed)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None

@@ -31,10 +31,15 @@ COMMANDED = "commanded"
 SAFE_MODE = "safe mode"
 OTHER_SLOT = "other slot"
 CODE = "code renewed"
+OWN_CODE = "code of the supervisor damaged"
+OURSELVES = "supervisor"
+"""Our name among the processes whose code is compared."""
 RENEWED = {"restart_engine": ("engine",), "renew": ("engine", "verifier")}
 """What core may ask to be started anew, and whom it means."""
 CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "exit", "model_refused": "exit"}
 """Why a child was lost (reason codes of the dictionary), and the reset counter that it goes to."""
+LEFT = (0, 4)
+"""How a worker ends without a core: 0, its socket was closed; 4, there was nobody to connect to."""
 
 LOG = logging.getLogger("flight.supervisor")
 
@@ -76,7 +81,7 @@ class Supervisor:
                 self._open_watchdog()
                 self._crew = Crew(self._settings, self._image, link.fileno(), stack)
                 self._core = self._crew.core
-                stack.callback(self._end)
+                stack.push(self._end)
                 self._image.sweep()
                 with contextlib.suppress(_Stopped):
                     self._prepare_image()
@@ -173,7 +178,7 @@ class Supervisor:
             if child.pid is None:
                 child.start_at = now
 
-    def _end(self) -> None:
+    def _end(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End all children, in order first and by force after the grace, whatever brought us here."""
         self._watchdog.stopping()
         if self._stopping:
@@ -188,7 +193,7 @@ class Supervisor:
                 child.kill("did not end in time")
                 child.wait(time.monotonic() + 60.0)  # SIGKILL cannot be refused; only a stuck device delays it
         self._publisher.withdraw()
-        if self._stopping:
+        if self._stopping or isinstance(error, StartRefused):  # refused with a sentence is no crash either
             self._save(dataclasses.replace(self._state, clean=True))
 
     # ---- one turn ---------------------------------------------------
@@ -233,12 +238,15 @@ class Supervisor:
             raise ChildUnfit(child.unfit)
         self._save(self._state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
         self._event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
-        # A worker that left because its core was gone, or that was told to, is no sign of a fault of its own.
-        orphaned = child is not self._core and code >= 0 and self._core.started > child.started
-        innocent = why == COMMANDED or orphaned
+        innocent = why == COMMANDED or self._orphaned(child, code)
         child.start_at = now + (0.0 if innocent else child.restarts.record(now))
         if not innocent and (child.unfit or child.restarts.exhausted(now)):
             self._give_up(child, code, grounded, now)
+
+    def _orphaned(self, child: Child, code: int) -> bool:
+        """Whether a worker left because core went away while it ran, back by now or not: no fault of its own."""
+        core = self._core
+        return child is not core and code in LEFT and (not core.alive or core.started > child.started)
 
     def _give_up(self, child: Child, code: int, grounded: bool, now: float) -> None:
         """Restarts alone do not help: the other slot, safe mode, or for the scrubber telling that it does not work."""
@@ -326,6 +334,8 @@ class Supervisor:
                 for child in self._crew.workers:
                     if child.name in RENEWED[do]:
                         child.kill(COMMANDED)
+        elif do == "restart_child" and message.get("child") == OURSELVES:
+            self._renew_ourselves(now)
         elif do == "restart_child":
             for child in self._crew:
                 if child.name == message.get("child"):
@@ -346,11 +356,31 @@ class Supervisor:
         self._end_workers(CODE)
         trouble = self._cure.cure(Path(mapping))
         if trouble:
-            self._event("integrity.reboot_needed", {"detail": trouble})
-            self._enter_safe_mode("code_damaged", trouble)
+            self._need_reboot(trouble)
             return
         self._event("integrity.code_renewed", {"mapping": mapping})
         self._start_workers(now)
+
+    def _renew_ourselves(self, now: float) -> None:
+        """Our own code is damaged in this process alone: end in order, where somebody outside starts flight anew.
+
+        Damage that is there again within the window does not go away with the process: no circle of starts.
+        """
+        if self._stopping:
+            return
+        before, window_s = self._state.code_renewed, self._settings.supervisor.window_s
+        if before is not None and 0 <= now - before <= window_s:
+            self._need_reboot("the supervisor's code is damaged again after a fresh start")
+        elif not self._watchdog.revives:
+            self._need_reboot("the supervisor's code is damaged in memory, and nobody outside starts flight anew")
+        else:
+            self._save(dataclasses.replace(self._state, code_renewed=now))
+            self._stopping = OWN_CODE
+
+    def _need_reboot(self, detail: str) -> None:
+        """Damaged code that nothing here makes right: ground is told, and core alone goes on."""
+        self._event("integrity.reboot_needed", {"detail": detail})
+        self._enter_safe_mode("code_damaged", detail)
 
     # ---- what others may know ---------------------------------------
 

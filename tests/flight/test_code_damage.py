@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,43 @@ def test_damaged_code_is_found_and_its_process_renewed(flight: Callable[..., Fli
         process.await_ready(lambda now, pid=pid, child=child: now[f"{child}_pid"] not in (None, pid))
     client.ask(2, "Which vessels are dark?", scene="bay")
     assert client.answer(2)[1]["outcome"] == "done"
+
+
+def test_damaged_code_of_the_supervisor_ends_flight_in_order_and_a_fresh_start_is_sound(
+    flight: Callable[..., Flight], client: Client, tmp_path: Path
+) -> None:
+    """Where systemd starts it anew; the query that was running is answered by the next one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        process = flight(
+            environment={"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            integrity={"code_bytes_per_s": 1e9},
+            engine={"pace_tokens_per_s": 5.0},
+        )
+        ready = process.start(client)
+        await_true("the code of the supervisor is looked at", lambda: "code of supervisor: " in process.log())
+        client.await_report("verification.accepted", request_id=client.ask(1, "Which vessels are dark?", scene="bay"))
+        flip_code(ready["pid"], "libz")
+        client.await_event("integrity.code_damaged", pid=ready["pid"], child="supervisor", hit="private")
+        client.await_event("supervisor.shutdown", cause="code of the supervisor damaged")
+        assert process.ended() == 0
+    heard = len(client.reports)
+    process.start(client)
+    client.await_event("supervisor.booted", heard, boot=2, cause="shutdown")
+    assert client.answer(1)[1]["outcome"] == "done"
+    assert not client.events("integrity.reboot_needed")
+
+
+def test_damaged_code_of_the_supervisor_is_told_where_nobody_starts_it_anew(
+    flight: Callable[..., Flight], client: Client
+) -> None:
+    process = flight(integrity={"code_bytes_per_s": 1e9})
+    ready = process.start(client)
+    await_true("the code of the supervisor is looked at", lambda: "code of supervisor: " in process.log())
+    flip_code(ready["pid"], "libz")
+    client.await_event("integrity.reboot_needed")
+    client.await_event("supervisor.safe_mode_entered", reason="code_damaged")
+    client.await_ping()
 
 
 def test_switched_off_damaged_code_is_not_found(flight: Callable[..., Flight], client: Client) -> None:

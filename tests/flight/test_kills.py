@@ -121,6 +121,29 @@ def test_core_killed_with_queries_open(flight: Callable[..., Flight], client: Cl
         assert len({str(one.args) for one in client.named("inference.receipt", query_id=query_id)}) == 1
 
 
+def test_core_killed_again_and_again_is_not_held_against_the_workers(
+    flight: Callable[..., Flight], client: Client
+) -> None:
+    """They leave with core and come back with it: the engine's first own loss is one of three, and the slot stays."""
+    process = flight(supervisor={"ping_s": 0.1, "backoff_s": 0.5, "restarts": 3})
+    process.start(client)
+    heard = 0
+    for victim in ("core", "core", "engine"):
+        client.await_event("inference.model_loaded", heard)  # core has taken them in: they will miss it
+        client.await_event("integrity.guarded", heard)
+        heard = len(client.reports)
+        process.kill(f"{victim}_pid")
+        client.await_event("supervisor.child_restarted", heard, child="engine")
+    client.await_event("inference.model_loaded", heard)
+    losses = [one.args["args"] for one in client.events("supervisor.child_restarted")]
+    assert [each["exit"] for each in losses if each["child"] == "engine"] == [0, 0, -signal.SIGKILL]
+    assert not client.events("integrity.slot_failed")
+    assert not client.events("integrity.scrubber_faulty")
+    ready = process.ready()
+    assert ready is not None
+    assert (ready["mode"], ready["slot"]) == ("normal", "first")
+
+
 def test_supervisor_killed(flight: Callable[..., Flight], client: Client) -> None:
     """SIGKILL of the supervisor: its children end, the next start sweeps its memory, counts the boot, and goes on."""
     process = flight(engine=PACED, core={"progress_s": 0.05})

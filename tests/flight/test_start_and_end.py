@@ -16,6 +16,7 @@ import pytest
 
 from flight.integrity.image import image_dir, shared_root
 from flight.settings import FlightSettings, load
+from flight.supervisor import state
 from tests.flight.client import Client
 from tests.flight.process import Flight, alive, await_true
 
@@ -82,6 +83,13 @@ class TestRefusedStarts:
         (tmp_path / "wrong.gguf").write_bytes(b"This is not a model." * 1000)
         said = one_sentence(run("run", "--data", str(tmp_path / "d"), "--model", str(tmp_path / "wrong.gguf")))
         assert "wrong.gguf" in said
+
+    def test_a_refused_start_is_no_loss_of_flight(self, tmp_path: Path) -> None:
+        """It ended in order, with a sentence: the next start counts a boot and nothing else."""
+        for boot in (1, 2):
+            one_sentence(run("run", "--data", str(tmp_path / "d"), "--model", str(tmp_path / "none.gguf")))
+            kept, _ = state.load(tmp_path / "d" / "supervisor.json")
+            assert (kept.boot, kept.clean, kept.resets) == (boot, True, {})
 
     def test_torn_model(self, tmp_path: Path) -> None:
         """A GGUF file that is cut off is refused."""

@@ -206,6 +206,18 @@ def test_a_copy_that_cannot_be_made_is_told(bench: Bench) -> None:
     assert events(bench, "integrity.copy_refused") == [{"detail": "There is no room"}]
 
 
+def test_the_other_slot_is_ready_no_more_once_flight_is_on_it(bench: Bench) -> None:
+    """Ground must not count on a copy that is in use; back on the first slot it has to be proven again."""
+    bench.core.protection.heard(Copied(path="/x"), bench.now)
+    bench.core.protection.status(Status(slot="first"))
+    assert channels(bench)["SLT_2"] is True
+    for slot in ("other", "first"):
+        bench.core.protection.status(Status(slot=slot))
+        assert (channels(bench)["SLOT"], channels(bench)["SLT_2"]) == (slot, False)
+    bench.core.protection.heard(Copied(path="/x"), bench.now)
+    assert channels(bench)["SLT_2"] is True
+
+
 def test_the_report_says_what_was_found(bench: Bench) -> None:
     """Without waiting for housekeeping."""
     bench.core.protection.found(found("flash"), bench.now)

@@ -21,6 +21,7 @@ STATE = SupervisorState(
     resets={"engine_hang": 3},
     slot=state.OTHER,
     slots_failed={state.FIRST: 12.5},
+    code_renewed=99.25,
 )
 
 

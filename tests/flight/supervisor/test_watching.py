@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.supervisor.outbox import KEPT, Outbox
-from flight.supervisor.outer_watchdog import Device, OuterWatchdog, Systemd
+from flight.supervisor.outer_watchdog import AGAIN_S, Device, OuterWatchdog, Systemd
 from flight.supervisor.restarts import Restarts
 from flight.supervisor.vital import Limits, Vital
 
@@ -119,6 +120,21 @@ class TestOuterWatchdog:
             assert (watchdog.fed, watchdog.withheld) == (2, 2)
             said = [systemd.recv(64) for _ in range(4)]
             assert said == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+    @given(st.floats(0, 20), st.floats(0, 1.5))
+    def test_one_meal_withheld_costs_no_more_than_the_outage(self, begin: float, lasts: float) -> None:
+        """Whenever a child is lost: it eats as soon as all work again, so a loss shorter than a meal starves nobody."""
+        watchdog, now, meals = OuterWatchdog([Systemd({"WATCHDOG_USEC": "4000000"})]), 0.0, [0.0]
+        watchdog.ready()
+        while now < 30.0:
+            fed = watchdog.fed
+            watchdog.tick(now, not begin <= now < begin + lasts)
+            meals += [now] * (watchdog.fed - fed)
+            due = watchdog.due()
+            assert due is not None
+            assert due > now, "the loop would not rest"
+            now = min(due, now + 1.0)  # a turn of the supervisor ends with the next ping at the latest
+        assert max(after - before for before, after in pairwise(meals)) <= 2.0 + lasts + AGAIN_S + 1e-6
 
     def test_without_systemd_it_does_nothing(self) -> None:
         watchdog = OuterWatchdog([Systemd({})])
