@@ -175,7 +175,8 @@ def verify(
 ) -> None:
     """Check a query's receipt: signed by the spacecraft, and for this question, scene, answer and model.
 
-    Exit status: 0 authentic, 1 something was changed, 3 nothing can be said (no key, unknown key, not signed).
+    Exit status: 0 authentic, 1 something was changed, 3 nothing can be said (no key, unknown key, not signed,
+    or not all of the text is here).
 
     Example:  `orbitlm ground verify 9f0c`
     """

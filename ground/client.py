@@ -51,7 +51,7 @@ class QueryHandle:
 
     @property
     def verdict(self) -> str | None:
-        """UNCHECKED, VERIFIED or UNVERIFIED; None before the receipt is here."""
+        """UNCHECKED, VERIFIED or UNVERIFIED; None until receipt and text are here, and where one is altered."""
         verdict: str | None = self.data["verdict"]
         return verdict
 
@@ -98,7 +98,7 @@ class QueryHandle:
         return self
 
     def verify(self) -> dict[str, Any]:
-        """Check its receipt: `seal` is AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT."""
+        """Check its receipt: AUTHENTIC, ALTERED, INCOMPLETE, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT (`seal`)."""
         found: dict[str, Any] = self._client.get(f"/api/queries/{self.id}/verify")
         return found
 

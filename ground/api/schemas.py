@@ -98,7 +98,7 @@ class Onboard(BaseModel):
 class Sealed(BaseModel):
     """What can be said of the receipt of a query."""
 
-    seal: str = Field(description="AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT.")
+    seal: str = Field(description="AUTHENTIC, ALTERED, INCOMPLETE, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT.")
     sentence: str = Field(description="The same for a person, with what differs.")
     key_id: str = Field(description="Key that the receipt says it was signed with, 16 hex digits; empty for none.")
     differs: list[str] = Field(description="What is not what was signed: receipt, question, scene, answer …")
@@ -119,7 +119,9 @@ class Query(BaseModel):
     partial: str = Field(description="What can be read so far, up to the first gap.")
     leg: str
     wait_aos: bool = Field(description="Out of contact, and something is still to come.")
-    verdict: str | None = Field(description="UNCHECKED, VERIFIED or UNVERIFIED; null before the receipt is here.")
+    verdict: str | None = Field(
+        description="UNCHECKED, VERIFIED or UNVERIFIED; null until receipt and text are here, and where one is altered."
+    )
     reason: str | None
     state: str = Field(description="What the spacecraft last said of the query; empty when it said nothing.")
     cancelling: bool
@@ -139,7 +141,9 @@ class Query(BaseModel):
     uplinks: int
     onboard: Onboard | None
     receipt: dict[str, Any] | None
-    findings: list[str] = Field(description="What the receipt tells of the checks of the answer, in sentences.")
+    findings: list[str] = Field(
+        description="What the receipt tells of the checks of the answer, in sentences; none where `verdict` is null."
+    )
     sealed: Sealed | None = Field(description="Whether the receipt is the spacecraft's; null before it is here.")
 
 
