@@ -20,6 +20,7 @@ import httpx
 
 from ground.errors import StationRefused, StationUnreachable
 from ground.legs import ENDS
+from ground.order import WAIT_S
 
 __all__ = ["GroundClient", "QueryHandle"]
 
@@ -118,6 +119,7 @@ class GroundClient:
 
     def __init__(self, url: str = "http://127.0.0.1:8642", *, timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
+        self._timeout_s = timeout_s
         try:
             self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
         except httpx.InvalidURL as error:
@@ -144,6 +146,15 @@ class GroundClient:
     def queries(self, limit: int = 100) -> list[QueryHandle]:
         """Queries, newest first."""
         return [QueryHandle(self, data) for data in self.get("/api/queries", limit=limit)]
+
+    def command(self, name: str, args: dict[str, Any] | None = None, *, wait_s: float = WAIT_S) -> dict[str, Any]:
+        """Send a telecommand and wait for its verification, at most `wait_s`; `state` and `sentence` tell how it went.
+
+        COMPLETED, REJECTED (`reason`), FAILED (`reason`); WAITING, SENT or ACCEPTED where no last word came in time.
+        """
+        body = {"name": name, "args": args or {}, "wait_s": wait_s}
+        told: dict[str, Any] = self._checked("POST", "/api/commands", json=body, timeout=wait_s + self._timeout_s)
+        return told
 
     def events(self, limit: int = 200, **options: Any) -> list[dict[str, Any]]:
         """Events, newest first."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.order import COMMANDS, WAIT_S
 from ground.question import QUESTION_BYTES, Assurance
 
 EXAMPLE: Any = {
@@ -145,6 +146,30 @@ class Query(BaseModel):
         description="What the receipt tells of the checks of the answer, in sentences; none where `verdict` is null."
     )
     sealed: Sealed | None = Field(description="Whether the receipt is the spacecraft's; null before it is here.")
+
+
+class Telecommand(BaseModel):
+    """A telecommand of the dictionary (docs/icd.md), but none of service 130."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "supervisor.leave_safe_mode"}})
+
+    name: str = Field(description=f"One of {', '.join(COMMANDS)}.")
+    args: dict[str, Any] = Field(default={}, description="Its arguments, typed as in the dictionary.")
+    wait_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=WAIT_S, description="Real seconds for which it is sent and an answer is waited for."
+    )
+
+
+class Commanded(BaseModel):
+    """How far a telecommand has come."""
+
+    name: str
+    args: dict[str, Any]
+    state: str = Field(description="WAITING, SENT, ACCEPTED; ends COMPLETED, REJECTED, FAILED.")
+    reason: str = Field(description="Why it was rejected or failed: a reason code's name; empty for none.")
+    detail: str
+    sent: int = Field(description="How often it was radiated.")
+    sentence: str = Field(description="The same for a person.")
 
 
 class Pass(BaseModel):
