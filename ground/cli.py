@@ -1,4 +1,6 @@
-"""The command line of the ground: serve, ask, show, verify, queries, passes, events, telemetry, cancel, config."""
+"""The command line of the ground: serve, ask, show, verify, queries, passes, events, telemetry, cancel, command
+and config.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import typer
 from ground.client import GroundClient, QueryHandle
 from ground.display import LegsLive, events_table, passes_table, queries_table, query_panel, telemetry_table
 from ground.errors import GroundError, StationUnreachable
+from ground.order import COMMANDS, WAIT_S, checked, parsed, usage
 from ground.question import QUESTION_BYTES, Assurance
 from ground.settings import dump, load
 
@@ -40,7 +43,7 @@ Url = Annotated[
 Count = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")]
 
 UNDECIDED = 3
-"""Exit status of `verify` where nothing can be said of the receipt."""
+"""Exit status of `verify` where nothing can be said of the receipt, of `command` where no last word has come."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -175,7 +178,8 @@ def verify(
 ) -> None:
     """Check a query's receipt: signed by the spacecraft, and for this question, scene, answer and model.
 
-    Exit status: 0 authentic, 1 something was changed, 3 nothing can be said (no key, unknown key, not signed).
+    Exit status: 0 authentic, 1 something was changed, 3 nothing can be said (no key, unknown key, not signed,
+    or not all of the text is here).
 
     Example:  `orbitlm ground verify 9f0c`
     """
@@ -242,6 +246,40 @@ def cancel(
     with sentences(), _client(url) as ground:
         query = ground.query(query_id).cancel()
         typer.echo(f"Query {query.id} is {query.leg if query.ended else 'being cancelled'}.")
+
+
+def _command_help() -> str:
+    listed = "\n".join(f"- `{usage(entry)}`: {entry.description}" for entry in COMMANDS.values())
+    return (
+        "Send a telecommand and wait until the spacecraft says what became of it.\n\n"
+        "It is repeated until something is heard, at most for `--wait` seconds, and not sent after that. "
+        "Exit status: 0 completed, 1 rejected or failed (with the reason), 3 no last word yet.\n\n"
+        f"{listed}\n\nExample:  `orbitlm ground command supervisor.leave_safe_mode`"
+    )
+
+
+@app.command(help=_command_help())
+def command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the command.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments.")] = None,
+    wait: Annotated[float, typer.Option(min=1, max=3600, help="Longest wait for the last word, s.")] = WAIT_S,
+    url: Url = None,
+) -> None:
+    """Send a telecommand; the help above is made of the dictionary."""
+    with sentences():
+        args = checked(name, parsed(name, arguments or []))
+        with _client(url) as ground:
+            try:
+                told = ground.command(name, args, wait_s=wait)
+            except KeyboardInterrupt:
+                typer.echo("\nThe command may be carried out all the same; see: orbitlm ground events", err=True)
+                raise typer.Exit(INTERRUPTED) from None
+    typer.echo(told["sentence"])
+    if told["state"] in ("REJECTED", "FAILED"):
+        raise typer.Exit(1)
+    typer.echo(f"To see it: {COMMANDS[name].works_if}", err=True)
+    if told["state"] != "COMPLETED":
+        raise typer.Exit(UNDECIDED)
 
 
 @config_app.command("init")

@@ -20,6 +20,7 @@ import httpx
 
 from ground.errors import StationRefused, StationUnreachable
 from ground.legs import ENDS
+from ground.order import WAIT_S
 
 __all__ = ["GroundClient", "QueryHandle"]
 
@@ -51,7 +52,7 @@ class QueryHandle:
 
     @property
     def verdict(self) -> str | None:
-        """UNCHECKED, VERIFIED or UNVERIFIED; None before the receipt is here."""
+        """UNCHECKED, VERIFIED or UNVERIFIED; None until receipt and text are here, and where one is altered."""
         verdict: str | None = self.data["verdict"]
         return verdict
 
@@ -98,7 +99,7 @@ class QueryHandle:
         return self
 
     def verify(self) -> dict[str, Any]:
-        """Check its receipt: `seal` is AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT."""
+        """Check its receipt: AUTHENTIC, ALTERED, INCOMPLETE, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT (`seal`)."""
         found: dict[str, Any] = self._client.get(f"/api/queries/{self.id}/verify")
         return found
 
@@ -118,6 +119,7 @@ class GroundClient:
 
     def __init__(self, url: str = "http://127.0.0.1:8642", *, timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
+        self._timeout_s = timeout_s
         try:
             self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
         except httpx.InvalidURL as error:
@@ -144,6 +146,15 @@ class GroundClient:
     def queries(self, limit: int = 100) -> list[QueryHandle]:
         """Queries, newest first."""
         return [QueryHandle(self, data) for data in self.get("/api/queries", limit=limit)]
+
+    def command(self, name: str, args: dict[str, Any] | None = None, *, wait_s: float = WAIT_S) -> dict[str, Any]:
+        """Send a telecommand and wait for its verification, at most `wait_s`; `state` and `sentence` tell how it went.
+
+        COMPLETED, REJECTED (`reason`), FAILED (`reason`); WAITING, SENT or ACCEPTED where no last word came in time.
+        """
+        body = {"name": name, "args": args or {}, "wait_s": wait_s}
+        told: dict[str, Any] = self._checked("POST", "/api/commands", json=body, timeout=wait_s + self._timeout_s)
+        return told
 
     def events(self, limit: int = 200, **options: Any) -> list[dict[str, Any]]:
         """Events, newest first."""

@@ -116,6 +116,28 @@ class LegsLive:
         self._last = query["leg"]
 
 
+def verdict_words(query: dict[str, Any]) -> tuple[str, str]:
+    """The verdict as far as the seal bears it, and its style: none stands beside a text that nothing speaks of."""
+    verdict, sealed = query["verdict"], query["sealed"]
+    if verdict is None:
+        if sealed is None:
+            return "no receipt yet", "dim"
+        if sealed["seal"] == "ALTERED":
+            return "no verdict: this is not what the spacecraft signed", "bold red"
+        return "no verdict: not all of the text is here", "dim"
+    reason = (query["receipt"] or {}).get("verdict_reason", "none")
+    words = f"verdict {verdict}" + ("" if reason == "none" else f" ({reason})")
+    if sealed is None or sealed["seal"] != "AUTHENTIC":
+        return f"{words}, if its receipt is to be believed", "dim"
+    return words, VERDICT.get(verdict, "dim")
+
+
+def verdict_cell(query: dict[str, Any]) -> str:
+    """The verdict in one word, with a question mark where its receipt is not proven."""
+    sealed = query["sealed"] or {}
+    return (query["verdict"] or "—") + ("?" if query["verdict"] and sealed.get("seal") != "AUTHENTIC" else "")
+
+
 def query_panel(query: dict[str, Any]) -> None:
     """One query with its evidence."""
     console = Console()
@@ -125,11 +147,8 @@ def query_panel(query: dict[str, Any]) -> None:
     if query["thinking"]:
         console.print(Text(query["thinking"], style="dim italic"))
     console.print(Text(query["answer"] or query["partial"] or "(nothing yet)"))
-    verdict = query["verdict"] or "no receipt yet"
-    reason = (query["receipt"] or {}).get("verdict_reason", "none")
-    verdict += "" if reason == "none" else f" ({reason})"
-    style = VERDICT.get(query["verdict"], "dim")
-    console.print(Text(f"\nverdict {verdict}" + (f" · model {query['model']}" if query["model"] else ""), style=style))
+    verdict, style = verdict_words(query)
+    console.print(Text(f"\n{verdict}" + (f" · model {query['model']}" if query["model"] else ""), style=style))
     for sentence in query["findings"]:
         console.print(Text(sentence, style="dim"))
     if query["sealed"]:
@@ -148,7 +167,7 @@ def queries_table(queries: list[dict[str, Any]]) -> None:
     for query in queries:
         leg = f"{query['leg']} · WAIT_AOS" if query["wait_aos"] else query["leg"]
         table.add_row(
-            query["id"], clock(query["created"]), leg, query["verdict"] or "—", f"{query['total_s']:.1f}",
+            query["id"], clock(query["created"]), leg, verdict_cell(query), f"{query['total_s']:.1f}",
             Text(query["question"][:60]),
         )  # fmt: skip
     Console().print(table)

@@ -7,6 +7,7 @@ GroundError
 │   └── AddressTaken       the address of the link or of the API is in use
 ├── ArchiveError           the archive could not be read or written
 ├── QuestionRefused        a question cannot be asked as it stands (carries the field)
+├── CommandRefused         a telecommand is none, or its arguments are not
 ├── QueryNotFound          no query in the archive has that id
 ├── QueryAmbiguous         several queries begin with that prefix
 └── ClientError            the client could not get what it asked for
@@ -49,6 +50,10 @@ class QuestionRefused(GroundError):  # noqa: N818
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class CommandRefused(GroundError):  # noqa: N818
+    """A telecommand is none that can be sent, or its arguments are not."""
 
 
 class QueryNotFound(GroundError):  # noqa: N818

@@ -41,6 +41,9 @@ ORDER: tuple[Leg, ...] = tuple(Leg)
 ENDS = frozenset({Leg.DELIVERED, Leg.REJECTED, Leg.FAILED, Leg.EXPIRED, Leg.CANCELLED})
 """Legs after which nothing more happens to the answer."""
 
+OUTCOMES = {"done": Leg.DELIVERED, "failed": Leg.FAILED, "cancelled": Leg.CANCELLED, "expired": Leg.EXPIRED}
+"""Where each outcome of a receipt leads."""
+
 
 class Verdict(StrEnum):
     """What the receipt says about the spacecraft's mind. None is drawn before the receipt is there."""

@@ -6,7 +6,6 @@ holds the receipt's own fields together, its hashes hold question, request, answ
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,11 +16,13 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from ground.kept import Text, differences, on_its_way, text_kept
 from ground.legs import Leg
 from ground.record import Record
+from ground.station.parts import KINDS
 from spacelink import DICTIONARY, FieldError
 from spacelink.fields import Field
-from spacelink.receipts import NO_KEY_ID, key_id, read_key, request_sha256, signed_bytes
+from spacelink.receipts import NO_KEY_ID, key_id, read_key, signed_bytes
 
 
 class Seal(StrEnum):
@@ -31,6 +32,8 @@ class Seal(StrEnum):
     """Signed by the configured key, and everything that is kept here is what it speaks of."""
     ALTERED = "ALTERED"
     """The signature or one of the hashes does not hold: the receipt or what is kept here was changed."""
+    INCOMPLETE = "INCOMPLETE"
+    """The receipt is the spacecraft's, but of a text only a part is here, which no hash speaks of."""
     UNKNOWN_KEY = "UNKNOWN_KEY"
     """Signed with another key than the configured one."""
     NO_KEY = "NO_KEY"
@@ -43,12 +46,21 @@ class Seal(StrEnum):
 
 @dataclass(frozen=True)
 class Verification:
-    """The outcome: `differs` names what is not what was signed, `sentence` says it all to a person."""
+    """The outcome: `differs` names what is not what was signed, `sentence` says it all to a person.
+
+    `partial` names the texts of which only a part is here, so that nothing can be said of it.
+    """
 
     seal: Seal
     sentence: str
     key_id: str = ""
     differs: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        """Whether the receipt's verdict may be shown beside what is kept here: it speaks of all of that."""
+        return self.seal not in (Seal.ALTERED, Seal.NO_RECEIPT) and not self.partial
 
 
 @dataclass(frozen=True)
@@ -84,59 +96,84 @@ def verify(record: Record, believed: Trust) -> Verification:
     """Check the receipt of a query, and question, request and texts as they are kept here, against it."""
     kept = record.receipt
     if kept is None:
-        return Verification(Seal.NO_RECEIPT, "There is no receipt of this query yet.")
+        return _without(record)
     try:
         receipt = unplain(DICTIONARY.reports["inference.receipt"].fields, kept)
         message, signer, signature = signed_bytes(receipt), bytes(receipt["key_id"]), bytes(receipt["signature"])
+        texts = {name: text_kept(record, receipt, name) for name in KINDS}
+        differs = differences(record, receipt, texts)
     except (FieldError, KeyError, ValueError, TypeError, AttributeError) as error:
         said = f"The receipt as it is kept here is none of this dictionary: {error}."
         return Verification(Seal.ALTERED, said, differs=("receipt",))
-    differs = _differences(record, receipt)
-    name = signer.hex()
-    unless = f" Besides, what is kept here is not what it speaks of: {', '.join(differs)}." if differs else ""
-    if signer == NO_KEY_ID:
-        return Verification(
-            Seal.ALTERED if differs else Seal.UNSIGNED, f"The receipt is not signed.{unless}", "", differs
-        )
-    if believed.public is None:
-        said = f"The receipt is signed with key {name}, which cannot be checked: {believed.trouble}.{unless}"
-        return Verification(Seal.ALTERED if differs else Seal.NO_KEY, said, name, differs)
-    expected = key_id(believed.public)
-    if signer != expected:
-        said = f"The receipt is signed with key {name}; the configured key is {expected.hex()}.{unless}"
-        return Verification(Seal.ALTERED if differs else Seal.UNKNOWN_KEY, said, name, differs)
-    if not _holds(believed.public, message, signature):
-        differs = ("receipt", *differs)
-        said = f"The signature does not hold (key {name}): a field of the receipt or the signature was changed.{unless}"
-        return Verification(Seal.ALTERED, said, name, differs)
+    name = "" if signer == NO_KEY_ID else signer.hex()
+    if name and believed.public is not None and signer == key_id(believed.public):
+        if not _holds(believed.public, message, signature):
+            said = f"The signature does not hold (key {name}): a field of the receipt or the signature was changed."
+            more = f" Besides, what is kept here is not what it speaks of: {', '.join(differs)}." if differs else ""
+            return Verification(Seal.ALTERED, said + more, name, ("receipt", *differs))
+        if differs:
+            said = f"The receipt is the spacecraft's (key {name}), but what is kept here was changed: "
+            return Verification(Seal.ALTERED, f"{said}{', '.join(differs)}.", name, differs)
+        return _authentic(record, name, texts)
+    seal, said = _unproven(signer, believed)
     if differs:
-        said = f"The receipt is the spacecraft's (key {name}), but what is kept here was changed: {', '.join(differs)}."
+        said += f" Besides, what is kept here is not what it speaks of: {', '.join(differs)}."
         return Verification(Seal.ALTERED, said, name, differs)
-    said = f"The receipt is the spacecraft's (key {name}); question, request and texts are those that it speaks of."
+    partial = _partial(texts)
+    if partial:
+        said += f" Besides, {_not_whole(record, partial)}."
+    return Verification(seal, said, name, (), partial)
+
+
+def _without(record: Record) -> Verification:
+    """A query without a receipt: nothing to say, unless it is kept as one that cannot be without."""
+    if record.leg is Leg.DELIVERED or record.verdict is not None:
+        said = "The receipt is gone from what is kept here: no query is delivered, or has a verdict, without one."
+        return Verification(Seal.ALTERED, said, differs=("receipt",))
+    return Verification(Seal.NO_RECEIPT, "There is no receipt of this query yet.")
+
+
+def _unproven(signer: bytes, believed: Trust) -> tuple[Seal, str]:
+    """Why the signature proves nothing here."""
+    if signer == NO_KEY_ID:
+        return Seal.UNSIGNED, "The receipt is not signed."
+    if believed.public is None:
+        said = f"The receipt is signed with key {signer.hex()}, which cannot be checked: {believed.trouble}."
+        return Seal.NO_KEY, said
+    expected = key_id(believed.public).hex()
+    return Seal.UNKNOWN_KEY, f"The receipt is signed with key {signer.hex()}; the configured key is {expected}."
+
+
+def _authentic(record: Record, name: str, texts: Mapping[str, Text]) -> Verification:
+    """The signature holds and nothing differs: what that says of the texts depends on how much of them is here."""
+    partial = _partial(texts)
+    if partial:
+        said = f"The receipt is the spacecraft's (key {name}), but {_not_whole(record, partial)}."
+        return Verification(Seal.INCOMPLETE, said, name, (), partial)
+    kept = "question and request" if Text.ABSENT in texts.values() else "question, request and texts"
+    none = f" No {_either(texts, Text.ABSENT)} is here." if Text.ABSENT in texts.values() else ""
+    said = f"The receipt is the spacecraft's (key {name}); {kept} are those that it speaks of.{none}"
     return Verification(Seal.AUTHENTIC, said, name)
 
 
-def _differences(record: Record, receipt: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of what is kept here and is not what the receipt speaks of."""
-    asked = record.asked
-    try:
-        request = request_sha256(asked.ask_args(record.query_id))
-    except FieldError:
-        request = b""
-    checks = {
-        "query id": receipt["query_id"] == record.query_id,
-        "question": receipt["question_sha256"] == asked.sha256,
-        "scene": receipt["scene"] == asked.scene,
-        "seed": receipt["seed"] == asked.seed,
-        "verdict": record.verdict is not None and receipt["verdict"] == record.verdict.value.lower(),
-    }
-    if all(checks.values()):
-        checks["request (system text or settings)"] = receipt["request_sha256"] == request
-    if record.leg is Leg.DELIVERED:
-        # Of a query that ended otherwise the texts may be partial; what is shown of it is marked so.
-        for name in ("answer", "thinking"):
-            checks[name] = receipt[f"{name}_sha256"] == hashlib.sha256(record.bytes_of(name)).digest()
-    return tuple(name for name, same in checks.items() if not same)
+def _partial(texts: Mapping[str, Text]) -> tuple[str, ...]:
+    return tuple(name for name, found in texts.items() if found is Text.PART)
+
+
+def _either(texts: Mapping[str, Text], wanted: Text) -> str:
+    return " or ".join(
+        f"{name} text" if name == "thinking" else name for name, found in texts.items() if found is wanted
+    )
+
+
+def _not_whole(record: Record, partial: Sequence[str]) -> str:
+    """The clause that says why nothing can be said of these texts."""
+    if on_its_way(record):
+        return (
+            f"its text is not all here yet ({record.segments_have} of {record.segments_total} segments): "
+            "it is compared once it is"
+        )
+    return f"of the {' and the '.join(partial)} only a part ever came, which cannot be compared with it"
 
 
 @lru_cache(maxsize=4096)

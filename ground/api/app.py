@@ -7,13 +7,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ground.api import openai, page, queries, records
+from ground.api import commands, openai, page, queries, records
 from ground.api.hosts import HostGuard
-from ground.errors import ArchiveError, GroundError, QueryAmbiguous, QueryNotFound, QuestionRefused
+from ground.errors import ArchiveError, CommandRefused, GroundError, QueryAmbiguous, QueryNotFound, QuestionRefused
 from ground.station.operator import Operator
 
 STATUS: dict[type[GroundError], int] = {
     QuestionRefused: 422,
+    CommandRefused: 422,
     QueryNotFound: 404,
     QueryAmbiguous: 409,
     ArchiveError: 503,
@@ -37,6 +38,7 @@ def create_app(operator: Operator) -> FastAPI:
     )
     app.include_router(queries.router(operator))
     app.include_router(records.router(operator))
+    app.include_router(commands.router(operator))
     app.include_router(openai.router(operator))
     app.add_middleware(HostGuard, allowed=(operator.settings.api.host, *operator.settings.api.allowed_hosts))
     app.add_middleware(page.SafeHeaders)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ground.order import COMMANDS, WAIT_S
 from ground.question import QUESTION_BYTES, Assurance
 
 EXAMPLE: Any = {
@@ -98,7 +99,7 @@ class Onboard(BaseModel):
 class Sealed(BaseModel):
     """What can be said of the receipt of a query."""
 
-    seal: str = Field(description="AUTHENTIC, ALTERED, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT.")
+    seal: str = Field(description="AUTHENTIC, ALTERED, INCOMPLETE, UNKNOWN_KEY, NO_KEY, UNSIGNED or NO_RECEIPT.")
     sentence: str = Field(description="The same for a person, with what differs.")
     key_id: str = Field(description="Key that the receipt says it was signed with, 16 hex digits; empty for none.")
     differs: list[str] = Field(description="What is not what was signed: receipt, question, scene, answer …")
@@ -119,7 +120,9 @@ class Query(BaseModel):
     partial: str = Field(description="What can be read so far, up to the first gap.")
     leg: str
     wait_aos: bool = Field(description="Out of contact, and something is still to come.")
-    verdict: str | None = Field(description="UNCHECKED, VERIFIED or UNVERIFIED; null before the receipt is here.")
+    verdict: str | None = Field(
+        description="UNCHECKED, VERIFIED or UNVERIFIED; null until receipt and text are here, and where one is altered."
+    )
     reason: str | None
     state: str = Field(description="What the spacecraft last said of the query; empty when it said nothing.")
     cancelling: bool
@@ -139,8 +142,34 @@ class Query(BaseModel):
     uplinks: int
     onboard: Onboard | None
     receipt: dict[str, Any] | None
-    findings: list[str] = Field(description="What the receipt tells of the checks of the answer, in sentences.")
+    findings: list[str] = Field(
+        description="What the receipt tells of the checks of the answer, in sentences; none where `verdict` is null."
+    )
     sealed: Sealed | None = Field(description="Whether the receipt is the spacecraft's; null before it is here.")
+
+
+class Telecommand(BaseModel):
+    """A telecommand of the dictionary (docs/icd.md), but none of service 130."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "supervisor.leave_safe_mode"}})
+
+    name: str = Field(description=f"One of {', '.join(COMMANDS)}.")
+    args: dict[str, Any] = Field(default={}, description="Its arguments, typed as in the dictionary.")
+    wait_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=WAIT_S, description="Real seconds for which it is sent and an answer is waited for."
+    )
+
+
+class Commanded(BaseModel):
+    """How far a telecommand has come."""
+
+    name: str
+    args: dict[str, Any]
+    state: str = Field(description="WAITING, SENT, ACCEPTED; ends COMPLETED, REJECTED, FAILED.")
+    reason: str = Field(description="Why it was rejected or failed: a reason code's name; empty for none.")
+    detail: str
+    sent: int = Field(description="How often it was radiated.")
+    sentence: str = Field(description="The same for a person.")
 
 
 class Pass(BaseModel):

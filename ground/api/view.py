@@ -10,18 +10,25 @@ from ground.instant import Instant, iso
 from ground.legs import Leg
 from ground.question import hex_id
 from ground.record import Record
-from ground.seal import UNSET, Trust, verify
+from ground.seal import UNSET, Seal, Trust, Verification, verify
 
 
 def sealed_view(record: Record, believed: Trust) -> Sealed:
     """What can be said of the receipt."""
-    found = verify(record, believed)
+    return _sealed(verify(record, believed))
+
+
+def _sealed(found: Verification) -> Sealed:
     return Sealed(seal=found.seal, sentence=found.sentence, key_id=found.key_id, differs=list(found.differs))
 
 
 def query_view(record: Record, now: Instant, *, in_contact: bool, believed: Trust = UNSET) -> Query:
-    """The query as a person or a program sees it now; `believed` is the key that receipts are checked with."""
+    """The query as a person or a program sees it now; `believed` is the key that receipts are checked with.
+
+    The verdict and what is told of the checks stand beside a text only where the receipt speaks of that text.
+    """
     receipt = record.receipt
+    found = verify(record, believed)
     delivered = record.leg is Leg.DELIVERED
     steps = list(record.evidence.items())
     return Query(
@@ -35,7 +42,7 @@ def query_view(record: Record, now: Instant, *, in_contact: bool, believed: Trus
         partial=record.answer,
         leg=record.leg.value,
         wait_aos=not in_contact and not record.ended,
-        verdict=record.verdict.value if record.verdict else None,
+        verdict=record.verdict.value if record.verdict and found.stands else None,
         reason=record.reason,
         state=record.state,
         cancelling=record.cancelling and not record.ended,
@@ -73,6 +80,6 @@ def query_view(record: Record, now: Instant, *, in_contact: bool, believed: Trus
         if receipt
         else None,
         receipt=receipt,
-        findings=findings(receipt),
-        sealed=sealed_view(record, believed) if receipt else None,
+        findings=findings(receipt) if found.stands else [],
+        sealed=None if found.seal is Seal.NO_RECEIPT else _sealed(found),
     )

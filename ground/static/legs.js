@@ -4,8 +4,8 @@ import { make, mark, put, time } from "./dom.js";
 const SHOWN = ["QUEUED", "ACCEPTED", "PREFILL", "DECODE", "CHECKING", "ONBOARD_DONE", "DOWNLINKING", "DELIVERED"];
 const LABEL = { ONBOARD_DONE: "DONE ON BOARD" };
 const BAD = ["REJECTED", "FAILED", "EXPIRED", "CANCELLED"];
-const SEAL = { AUTHENTIC: "normal", ALTERED: "critical", UNKNOWN_KEY: "serious", NO_KEY: "standby", UNSIGNED: "caution" };
-const SEAL_LABEL = { AUTHENTIC: "signed", ALTERED: "ALTERED", UNKNOWN_KEY: "unknown key", NO_KEY: "signature not checked", UNSIGNED: "not signed" };
+const SEAL = { AUTHENTIC: "normal", ALTERED: "critical", INCOMPLETE: "standby", UNKNOWN_KEY: "serious", NO_KEY: "standby", UNSIGNED: "caution" };
+const SEAL_LABEL = { AUTHENTIC: "signed", ALTERED: "ALTERED", INCOMPLETE: "text not all here", UNKNOWN_KEY: "unknown key", NO_KEY: "signature not checked", UNSIGNED: "not signed" };
 const VERDICT = { VERIFIED: "normal", UNCHECKED: "standby", UNVERIFIED: "serious" };
 
 function cellText(query, leg) {
@@ -70,12 +70,13 @@ export class QueryCard {
     put(this.question, query.question);
     put(this.id, query.id.slice(0, 8));
     this.id.title = query.id;
-    // A verdict that was signed for something else says nothing of what stands here.
+    // The station gives no verdict where the receipt speaks of something else than what stands here.
     const altered = query.sealed?.seal === "ALTERED";
-    mark(this.verdictMark, `status ${altered ? "" : VERDICT[query.verdict] ?? ""}`);
+    const proven = query.sealed?.seal === "AUTHENTIC";
+    mark(this.verdictMark, `status ${proven ? VERDICT[query.verdict] ?? "" : query.verdict ? "standby" : ""}`);
     mark(this.verdictText, altered ? "dim" : "");
-    const why = query.receipt?.verdict_reason ?? "none";
-    put(this.verdictText, (query.verdict ?? "no receipt") + (why === "none" ? "" : ` (${why})`));
+    const why = query.verdict ? query.receipt?.verdict_reason ?? "none" : "none";
+    put(this.verdictText, (query.verdict ?? (query.sealed ? "no verdict" : "no receipt")) + (why === "none" ? "" : ` (${why})`));
     this.verdict.title = query.findings.join("\n");
     this.seal.hidden = !query.sealed;
     if (query.sealed) {

@@ -17,6 +17,7 @@ from ground.errors import ArchiveError
 from ground.feed import EVENTS, LINK, TELEMETRY, Feed
 from ground.instant import Instant
 from ground.legs import Leg
+from ground.order import Order
 from ground.question import Question, new_id
 from ground.record import Evidence, Record
 from ground.seal import Trust, trust
@@ -117,6 +118,12 @@ class Operator:
         done = self.station.cancel(query_id, self.now())
         self._pump()
         return done
+
+    def command(self, name: str, args: dict[str, Any], wait_s: float) -> Order:
+        """Send a telecommand of a person, at most for `wait_s` real seconds; the order tells how far it has come."""
+        order = self.station.order(name, args, self.now(), wait_s)
+        self._pump()
+        return order
 
     def look(self) -> None:
         """Ask the spacecraft which scenes it has, unless that was done a moment ago."""

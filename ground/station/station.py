@@ -14,14 +14,16 @@ from typing import Any
 
 from ground.archive.batch import Batch, EventEntry, PacketEntry, PassEntry, Sample
 from ground.instant import Instant
+from ground.order import Order, State
 from ground.record import Record
 from ground.station.chores import Chores
 from ground.station.contacts import Contacts, Sky
+from ground.station.orders import Orders
 from ground.station.parts import Part
 from ground.station.sequence import Sequence
 from ground.station.session import Session, Want
 from ground.station.timing import Timing
-from spacelink import PacketRefused, Report, pack_command, request_id, unpack_report
+from spacelink import DICTIONARY, PacketRefused, Report, pack_command, request_id, unpack_report
 
 GRAIN = 1e-3
 """Least step towards a moment of mission time, s: unix time as a float resolves no better than 0.2 us."""
@@ -71,6 +73,7 @@ class Station:
         self._speed = speed
         self._sequence = Sequence(sequence)
         self._chores = Chores(timing.repeat)
+        self._orders = Orders(timing.repeat)
         self._requests: dict[str, int] = {}
         self._sky: Sky | None = None
         self._pass: PassEntry | None = None
@@ -100,6 +103,13 @@ class Station:
         session.cancel(now)
         self._collect(session)
         return True
+
+    def order(self, name: str, args: dict[str, Any], now: Instant, wait_s: float) -> Order:
+        """Take a person's telecommand, which `ground.order.checked` has passed, for at most `wait_s` real seconds."""
+        order = self._orders.give(name, args, now, wait_s)
+        words = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
+        self.note("informative", "ground.command_given", f"Command given: {words}.", now, command=name, args=args)
+        return order
 
     def look(self, now: Instant) -> None:
         """Ask which scenes are on board, unless that is under way."""
@@ -144,7 +154,7 @@ class Station:
         later = now.mono + max(GRAIN, change - now.mission) / self._speed
         if not sky.in_contact:
             return later
-        return min(later, self._chores.due, min((s.due for s in self._ready()), default=math.inf))
+        return min(later, self._orders.due, self._chores.due, min((s.due for s in self._ready()), default=math.inf))
 
     def _ready(self) -> list[Session]:
         """Sessions that may send: those under way, and as many new ones as the window has places for."""
@@ -167,6 +177,8 @@ class Station:
         if not sky.in_contact:
             return None
         rtt = 2 * sky.owlt / self._speed
+        if order := self._orders.command(now, rtt):
+            return self._radiate(order.name, order.args, None, now, order)
         while due := [session for session in self._ready() if session.due <= now.mono]:
             session = min(due, key=lambda each: each.due)
             told = session.command(now, rtt)
@@ -176,7 +188,9 @@ class Station:
         chore = self._chores.command(now, rtt)
         return self._radiate(chore, {}, None, now) if chore else None
 
-    def _radiate(self, name: str, args: dict[str, Any], session: Session | None, now: Instant) -> Outgoing:
+    def _radiate(
+        self, name: str, args: dict[str, Any], session: Session | None, now: Instant, order: Order | None = None
+    ) -> Outgoing:
         reserved = self._sequence.reserved
         packet = pack_command(name, args, seq=self._sequence.take())
         if self._sequence.reserved != reserved:
@@ -189,6 +203,7 @@ class Station:
         request = request_id(packet).hex()
         self._requests.pop(request, None)  # a round later the same id means another command
         self._requests[request] = query_id
+        self._orders.sent(request, order)
         while len(self._requests) > REQUESTS_KEPT:
             self._requests.pop(next(iter(self._requests)))
         if session is not None:
@@ -229,6 +244,11 @@ class Station:
         if report.service == 1:
             request = bytes(args["request_id"]).hex()
             query_id = self._requests.get(request)
+            kind = report.name.removeprefix("verification.")
+            reason, detail = str(args.get("reason", "")), str(args.get("detail", ""))
+            if order := self._orders.verified(request, kind, reason, detail):
+                severity = "informative" if order.state is State.COMPLETED else "low"
+                self.note(severity, "ground.command_answered", order.sentence, now, command=order.name)
             session = self.sessions.get(query_id or 0)
             if session is not None:
                 session.verified(report, request, size, now)
@@ -259,7 +279,15 @@ class Station:
                 {"name": s["name"], "bytes": s["bytes"], "sha256": s["sha256"].hex()} for s in args["scenes"]
             ]
         else:
-            self.counters[f"other_{report.name}"] += 1
+            self._other(report, now)
+
+    def _other(self, report: Report, now: Instant) -> None:
+        """A report that was commanded and has no place of its own, such as `integrity.status`: kept as an event."""
+        self.counters[f"other_{report.name}"] += 1
+        args = {name: _plain(value) for name, value in report.args.items()}
+        text = ", ".join(f"{name} {value}" for name, value in args.items() if value != "")
+        text = text or DICTIONARY.reports[report.name].description
+        self.batch.events.append(EventEntry(report.time, now.mission, "flight", report.name, "informative", text, args))
 
     def _event(self, report: Report, now: Instant) -> None:
         args = report.args

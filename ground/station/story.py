@@ -10,14 +10,11 @@ from enum import Enum
 from typing import Any
 
 from ground.instant import Instant
-from ground.legs import Leg, Verdict
+from ground.legs import OUTCOMES, Leg, Verdict
 from ground.record import Evidence, Record
 from ground.station.parts import KINDS, Part
 from ground.station.texts import Texts
 from spacelink import Report
-
-OUTCOMES = {"done": Leg.DELIVERED, "failed": Leg.FAILED, "cancelled": Leg.CANCELLED, "expired": Leg.EXPIRED}
-"""Where each outcome of a receipt leads."""
 
 
 class News(Enum):

@@ -304,6 +304,30 @@ class Spacecraft:
         self._done(request_id)
         self._say("inference.scenes", scenes=[{"name": "harbour-17", "bytes": 210, "sha256": b"12345678"}])
 
+    def _core_noop(self, args: dict[str, Any], request_id: bytes) -> None:
+        self._done(request_id)
+
+    def _integrity_report(self, args: dict[str, Any], request_id: bytes) -> None:
+        self._done(request_id)
+        hashes, counts = ("manifest_sha256",), ("pages", "code_bytes", "parity_bytes", "gone", "unrepaired")
+        steps = tuple(f"by_{name}" for name in ("bit", "parity", "flash", "copy"))
+        values = {**dict.fromkeys(hashes, bytes(32)), **dict.fromkeys((*counts, *steps), 7)}
+        self._say("integrity.status", **values, self_made=False, detail="")
+
+    def _supervisor_leave_safe_mode(self, args: dict[str, Any], request_id: bytes) -> None:
+        """Takes its time between acceptance and end, as a supervisor does."""
+        self._say("verification.accepted", request_id=request_id)
+        if self.fail:
+            self._say("verification.failed", request_id=request_id, reason=self.fail)
+        else:
+            self._later(0.1, lambda: self._say("verification.completed", request_id=request_id))
+
+    def _supervisor_restart_engine(self, args: dict[str, Any], request_id: bytes) -> None:
+        if self.refuse:
+            self._say("verification.rejected", request_id=request_id, reason=self.refuse, detail="the engine is off")
+        else:
+            self._done(request_id)
+
     def _health_request(self, args: dict[str, Any], request_id: bytes) -> None:
         self._done(request_id)
         self.housekeeping(CPU_T=41.5)

@@ -50,6 +50,16 @@ def test_a_changed_archive_fails_and_the_untouched_one_passes(tmp_path: Path) ->
                 told = verify(client.url, query.id, "--json")
                 assert told.exit_code == 1
                 assert json.loads(told.output)["differs"] == ["answer"]
+            assert process.end(signal.SIGTERM) == 0
+            with sqlite3.connect(process.data / "archive.sqlite") as archive:
+                archive.execute("UPDATE queries SET leg = 'DOWNLINKING'")
+            archive.close()
+            with process.start() as client:
+                told = verify(client.url, query.id)
+                assert (told.exit_code, told.output.split(":")[0]) == (1, "ALTERED")
+                shown = CliRunner().invoke(app, ["show", query.id, "--url", client.url], env={"COLUMNS": "160"})
+                assert "VERIFIED" not in shown.output
+                assert "no verdict" in shown.output
         finally:
             if process.process is not None:
                 process.end(signal.SIGKILL)
