@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from hil.campaign.interval import percent_up
+from hil.campaign.interval import clopper_pearson, percent_up
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import load_plan
 from hil.errors import CampaignError
@@ -17,6 +20,8 @@ _HEADS: Final = (
     "silent, bare, of faults that could act [95 %]", "asked for",
 )  # fmt: skip
 _PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
+_MAP: Final = re.compile(r"<!-- fields (\S+) -->\n\n((?:\|.*\n)*)")
+_FIELD_HEADS: Final = ("field of the GGUF", "single flips", "wrong answers, bare [95 %]")
 
 
 def digest(folders: list[Path]) -> str:
@@ -28,22 +33,63 @@ def digest(folders: list[Path]) -> str:
 
 def _row(folder: Path) -> tuple[tuple[int, str], tuple[str, ...]]:
     """A campaign's place among the others and its cells."""
+    with _whole(folder):
+        values = _summary(folder)
+        return _rank(values["plan"]), _cells(values)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CampaignError(f"There is no folder {folder}: name those of campaigns.")
+    with _whole(folder):
+        values: dict[str, Any] | None = read_json(folder / "summary.json")
+    if values is None:
+        raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
+    return values
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """What is read of a summary is there; raises `CampaignError`."""
     try:
-        values = read_json(folder / "summary.json")
-        if values is not None:
-            return _rank(values["plan"]), _cells(values)
+        yield
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise CampaignError(f"{folder / 'summary.json'} is damaged ({why}): make it anew by `report`.") from error
-    raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
 
 
 def filled(page: str, folder: Path) -> str:
-    """A page with the table below its mark `<!-- campaigns -->` made anew from the campaigns in `folder`."""
+    """A page with the tables below its marks made anew from the campaigns in `folder`.
+
+    `<!-- campaigns -->`: all of them; `<!-- fields NAME -->`: which fields hurt in campaign NAME.
+    """
     table = digest([path.parent for path in folder.glob("*/summary.json")])
-    return _PLACE.sub(lambda _: f"<!-- campaigns -->\n\n{table}", page)
+    page = _PLACE.sub(lambda _: f"<!-- campaigns -->\n\n{table}", page)
+    return _MAP.sub(lambda mark: f"<!-- fields {mark[1]} -->\n\n{fields(folder / mark[1])}", page)
+
+
+def fields(folder: Path) -> str:
+    """The map of fields in the bare arm, in Markdown: each field; of one that hurts each bit that does, and its rest."""
+    with _whole(folder):
+        tables = _summary(folder)["tables"]
+    lines = [_FIELD_HEADS]
+    for field in tables["role"]["bare"]:
+        name = f"{field['type']} {field['role']}"
+        bits = [one for one in tables["bit"]["bare"] if (one["type"], one["role"]) == (field["type"], field["role"])]
+        lines.append((name, f"{field['trials']:,}", _interval(field)))
+        hurting = [one for one in bits if one["low"] > HURTS] if field["low"] > HURTS else []
+        lines += [(f"{name}, bit {one['bit']}", f"{one['trials']:,}", _interval(one)) for one in reversed(hurting)]
+        if hurting:
+            rest = [one for one in bits if one not in hurting]
+            hits, trials = (sum(one[key] for one in rest) for key in ("hits", "trials"))
+            found = asdict(clopper_pearson(hits, trials))
+            lines.append((f"{name}, its {len(rest)} other bits", f"{trials:,}", _interval(found)))
+    rows = [f"| {' | '.join(cells)} |\n" for cells in lines]
+    return "".join((rows[0], f"|{'---|' * len(_FIELD_HEADS)}\n", *rows[1:]))
+
+
+HURTS: Final = 0.01
+"""Lower end of the interval above which a field or a bit is called one that hurts."""
 
 
 ORDER: Final = (

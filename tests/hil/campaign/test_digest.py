@@ -1,11 +1,13 @@
 """The table of campaigns: made from their results, and the README's is that one."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from hil.campaign.digest import ORDER, digest, filled
+from hil.campaign.digest import ORDER, digest, fields, filled
+from hil.campaign.interval import clopper_pearson
 from hil.campaign.plan import load_plan, shipped
 from hil.errors import CampaignError
 
@@ -16,6 +18,7 @@ RESULTS = ROOT / "docs" / "results" / "campaigns"
 def test_the_table_of_the_readme_is_that_of_the_committed_results() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "<!-- campaigns -->\n\n| campaign |" in page
+    assert "<!-- fields weights-by-field -->\n\n| field of the GGUF |" in page
     assert filled(page, RESULTS) == page
 
 
@@ -52,6 +55,22 @@ def test_a_damaged_summary_is_named_with_what_helps(text: str, tmp_path: Path) -
     (tmp_path / "summary.json").write_text(text, encoding="utf-8")
     with pytest.raises(CampaignError, match=r"summary.json is damaged \(.*\): make it anew by `report`"):
         digest([tmp_path])
+
+
+def test_the_map_of_fields_tells_the_bits_that_hurt_and_sums_up_the_others(tmp_path: Path) -> None:
+    def cell(hits: int, trials: int, **what: object) -> dict[str, object]:
+        return {**what, **asdict(clopper_pearson(hits, trials))}
+
+    scale, weight = {"type": "Q8_0", "role": "scale"}, {"type": "Q8_0", "role": "weight"}
+    tables = {
+        "role": {"bare": [cell(60, 300, **scale), cell(1, 900, **weight)]},
+        "bit": {"bare": [cell(0, 100, **scale, bit=0), cell(1, 100, **scale, bit=1), cell(59, 100, **scale, bit=14)]},
+    }
+    (tmp_path / "summary.json").write_text(json.dumps({"tables": tables}), encoding="utf-8")
+    found = [line.split(" | ")[:2] for line in fields(tmp_path).splitlines()[2:]]
+    names = ["Q8_0 scale", "Q8_0 scale, bit 14", "Q8_0 scale, its 2 other bits", "Q8_0 weight"]
+    assert found == [[f"| {name}", count] for name, count in zip(names, ["300", "100", "200", "900"], strict=True)]
+    assert "1 of 200 = 0.5 %" in fields(tmp_path)
 
 
 def test_a_bound_is_rounded_up(tmp_path: Path) -> None:
