@@ -69,7 +69,7 @@ def filled(page: str, folder: Path) -> str:
 
 
 def fields(folder: Path) -> str:
-    """The map of fields in the bare arm, in Markdown: each field, of one that hurts its bits that do, and their rest."""
+    """The map of fields in the bare arm, in Markdown: each field, and of one that hurts those of its bits that do."""
     with _whole(folder):
         tables = _summary(folder)["tables"]
     lines = [_FIELD_HEADS]

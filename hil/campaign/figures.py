@@ -40,6 +40,8 @@ KINDS: Final = {
     "clock": "kind of clock fault",
 }
 """What the column `kind` says, by target; a target of somebody's own is named."""
+FEWEST: Final = 10
+"""Rows below which a kind is left out of its figure: the interval of so few says nothing, and hides the others."""
 _ARMS: Final = ("#2166ac", "#c2410c", "#6a3d9a", "#4d4d4d")
 
 
@@ -66,12 +68,20 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
     tables = values["tables"]
     draw("outcomes", "Outcomes by arm (measured).", lambda f: _outcomes(f, values), (9, 1.5 + 0.55 * arms))
     kinds = kinds_of(rows)
-    for name, words in (("stratum", "stratum"), ("role", "field of the weight block"), ("kind", kinds)):
-        count = max((len(table) for table in tables[name].values()), default=0)
+    by_field = any(tables["kind_role"].values())
+    for name, words, table in (
+        ("stratum", "stratum", tables["stratum"]),
+        ("role", "field of the weight block", tables["role"]),
+        ("kind", f"{kinds} and field" if by_field else kinds, tables["kind_role" if by_field else "kind"]),
+    ):
+        told = {
+            arm: [row for row in found if name != "kind" or row["trials"] >= FEWEST] for arm, found in table.items()
+        }
+        count = max((len(found) for found in told.values()), default=0)
         draw(
             f"silent-by-{name}",
             f"Silent corruptions by {words}, with 95 % intervals (measured).",
-            partial(_bars, tables=tables[name], name=name),
+            partial(_bars, tables=told, name=name),
             (8.5, 1.4 + 0.3 * count * arms / 1.5),
         )
     draw("silent-by-bit", "Silent corruptions by bit position (measured).", lambda f: _bits(f, tables["bit"]), (9, 4.2))
@@ -150,6 +160,8 @@ def _interval_bars(
 
 
 def _label(row: dict[str, Any], name: str) -> str:
+    if name == "kind" and "role" in row:
+        return f"{row['kind']}, {row['role']}"
     return f"{row['type']} {row['role']}" if name == "role" else str(row[name])
 
 
@@ -161,7 +173,7 @@ def _bits(figure: Any, tables: dict[str, list[dict[str, Any]]]) -> bool:
     fields = [one for one in fields if sum((row["type"], row["role"]) == one for row in rows) > 1][:4]
     if not fields:
         return False
-    panels = figure.subplots(1, len(fields), squeeze=False)[0]
+    panels = figure.subplots(1, len(fields), squeeze=False, sharey=True)[0]  # else harmless bits look like the others
     for panel, field in zip(panels, fields, strict=True):
         mine = [row for row in rows if (row["type"], row["role"]) == field]
         rates = [100 * row["rate"] for row in mine]
