@@ -41,7 +41,7 @@ KINDS: Final = {
 }
 """What the column `kind` says, by target; a target of somebody's own is named."""
 FEWEST: Final = 10
-"""Rows below which a kind is left out of its figure: the interval of so few says nothing, and hides the others."""
+"""Rows below which a field of a kind is left out of its figure: the interval of so few says nothing, and hides the others."""
 _ARMS: Final = ("#2166ac", "#c2410c", "#6a3d9a", "#4d4d4d")
 
 
@@ -74,9 +74,8 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
         ("role", "field of the weight block", tables["role"]),
         ("kind", f"{kinds} and field" if by_field else kinds, tables["kind_role" if by_field else "kind"]),
     ):
-        told = {
-            arm: [row for row in found if name != "kind" or row["trials"] >= FEWEST] for arm, found in table.items()
-        }
+        fewest = FEWEST if name == "kind" and by_field else 0
+        told = {arm: [row for row in found if row["trials"] >= fewest] for arm, found in table.items()}
         count = max((len(found) for found in told.values()), default=0)
         draw(
             f"silent-by-{name}",
@@ -134,7 +133,7 @@ def _bars(figure: Any, tables: dict[str, list[dict[str, Any]]], name: str) -> bo
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("silent corruptions per injection, %")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.12 * axes.get_xlim()[1])  # room for the counts behind the longest bar
     axes.margins(y=0.02)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(arms), fontsize=8, frameon=False)
     return True
