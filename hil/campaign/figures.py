@@ -41,7 +41,7 @@ KINDS: Final = {
 }
 """What the column `kind` says, by target; a target of somebody's own is named."""
 FEWEST: Final = 10
-"""Rows below which a field of a kind is left out of its figure: the interval of so few says nothing, and hides the others."""
+"""Rows below which a field of a kind is left out of its figure: the interval of so few says nothing."""
 _ARMS: Final = ("#2166ac", "#c2410c", "#6a3d9a", "#4d4d4d")
 
 
@@ -183,7 +183,8 @@ def _bits(figure: Any, tables: dict[str, list[dict[str, Any]]]) -> bool:
         )
         panel.set_title(f"{field[0]} {field[1]} ({arm})", fontsize=9)
         panel.set_xlabel("bit of the element")
-        panel.set_ylim(bottom=0)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("silent corruptions per injection, %")
     return True
 
