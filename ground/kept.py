@@ -18,6 +18,8 @@ from spacelink.receipts import request_sha256
 
 UNDELIVERED: Final = ("released", "state_damaged", "question_hash_mismatch")
 """Reasons with which a query fails here whose receipt says that it was done."""
+NO_HASH: Final = bytes(32)
+"""Hashes of a question that flight has lost in every copy."""
 
 
 class Text(StrEnum):
@@ -73,6 +75,10 @@ def _fits(record: Record, receipt: Mapping[str, Any]) -> bool:
 def differences(record: Record, receipt: Mapping[str, Any], texts: Mapping[str, Text]) -> tuple[str, ...]:
     """Names of what is kept here and is not what the receipt speaks of."""
     asked = record.asked
+    if receipt["reason"] == "state_damaged" and receipt["question_sha256"] == receipt["request_sha256"] == NO_HASH:
+        checks = {"query id": receipt["query_id"] == record.query_id}  # damaged in every copy: flight knows no more
+        checks |= {name: found is not Text.OTHER for name, found in texts.items()}
+        return tuple(name for name, same in (checks | {"leg": _fits(record, receipt)}).items() if not same)
     try:
         request = request_sha256(asked.ask_args(record.query_id))
     except FieldError:

@@ -9,7 +9,7 @@ from typing import Final
 
 from flight.inference.channel import FramedSocket
 from flight.inference.duty import TICK_S, Leave
-from flight.inference.errors import PeerClosed, QueryError, QueryRefused
+from flight.inference.errors import ModelRefused, PeerClosed, QueryError, QueryRefused
 from flight.inference.fault_port import FaultPort
 from flight.inference.protocol import Ready
 from flight.integrity.errors import NotPrepared
@@ -108,15 +108,21 @@ class Verifier:
         """The model. What is copied out of the image meanwhile (vocabulary, template) must have been right then."""
         port = FaultPort(allowed=self._settings.engine.faults, duty=self._duty)
         for _ in range(LOADS):
+            gate, refused = None, None
             try:
                 gate = Gate(self._settings, self._guard, self._loading, port)
-            finally:
-                if self._left is not None:
-                    raise self._left
+            except ModelRefused as error:
+                refused = error  # by what the file is, or by what a flip has made of it
+            if self._left is not None:
+                raise self._left
             # Without repair damage stays, and the next load would meet the same.
-            if self._guard is None or not self._settings.repair or self._whole(self._guard):
-                return gate
-            gate.close()
+            whole = self._guard is None or not self._settings.repair or self._whole(self._guard)
+            if refused is not None and whole:
+                raise refused
+            if gate is not None:
+                if whole:
+                    return gate
+                gate.close()
         raise Unsound(f"the image was damaged in each of {LOADS} loads")
 
     def _prove(self) -> None:

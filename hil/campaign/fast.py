@@ -193,9 +193,10 @@ class FastLane:
         """End what may carry damage into the next trial: the process that was hit, and what was loaded meanwhile."""
         if trial.fault is not None and trial.fault.target in _IN_PROCESS:
             crew.end(str(getattr(trial.fault.place, "process", ENGINE)))
+        if fresh:
+            crew.end(VERIFIER)  # what it met while it loaded, it would tell in the next trial
         if fresh and (damaged or not arm.guarded):
             crew.end(ENGINE)
-            crew.end(VERIFIER)
 
     def _answer(self, question: Question, arm: Arm, limit: int | None) -> Golden:
         """One answer of the engine. `limit` None: as trials ask, within the golden length and the margin."""

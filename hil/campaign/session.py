@@ -135,7 +135,7 @@ class Session:
             return
         done = guard.full_pass(repair=self._crew.settings.integrity.repair)
         for found in done.findings:
-            self._suspect = True
+            self._suspect = self._suspect or found.acts
             self._found(_OUTSIDE.get(found.part, str(found.part)), str(found.outcome), found.bits or 0, done.seconds)
 
     def _own_protection(self) -> bool:

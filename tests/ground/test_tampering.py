@@ -228,6 +228,18 @@ def test_a_failed_query_has_no_answer_whatever_the_archive_says(tmp_path: Path) 
     assert query.verdict is None
 
 
+def test_a_query_that_flight_lost_in_every_copy_is_no_changed_one(tmp_path: Path) -> None:
+    """Its receipt speaks of no question, and still of its id and of no answer."""
+    sky = signed_sky()
+    sky.craft.fail = "state_damaged"
+    record = sky.ask("Which vessels are dark?", scene="latest")
+    sky.run()
+    kept = Kept(tmp_path, record)
+    assert kept.told(sky)[0].seal is Seal.AUTHENTIC
+    kept.change("answer = 'None.'")
+    assert kept.told(sky)[0].differs == ("answer",)
+
+
 def test_a_query_that_the_ground_had_given_up_and_that_came_after_all_is_not_called_altered(tmp_path: Path) -> None:
     """It expired here, since the spacecraft did not know it; a late repeat was answered. Nobody changed anything."""
     sky = signed_sky(up=["late"], plan=plan((0.0, 1.0), (2.0, 60.0)))

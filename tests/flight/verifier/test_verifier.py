@@ -12,6 +12,7 @@ import pytest
 
 from flight.control import ControlChannel
 from flight.inference.duty import Leave
+from flight.inference.errors import ModelRefused
 from flight.inference.fault_port import FaultPort
 from flight.inference.protocol import Indication, MessageDecoder, Ready
 from flight.integrity.protocol import Found
@@ -105,6 +106,30 @@ def test_what_was_copied_out_of_a_damaged_image_is_loaded_again(rig: Rig, monkey
     ready, *found = first_words(rig, LOADS)
     assert isinstance(ready, Ready)
     assert [type(one) for one in found] == [Found] * (LOADS - 1)
+
+
+class Refusing(Gate):
+    """A gate that is hit while it loads, so that it cannot load, once."""
+
+    def __init__(self, *args: Any) -> None:
+        if Struck.left:
+            Struck.left -= 1
+            Struck.hit()
+            raise ModelRefused("The model cadet cannot be loaded.")
+        super().__init__(*args)
+
+
+def test_a_load_that_fails_over_damage_is_made_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The damage has gone by then; only a file that is refused although it is whole is unfit."""
+    monkeypatch.setattr(module, "Gate", Refusing)
+    monkeypatch.setattr(Struck, "hit", rig.damage, raising=False)
+    monkeypatch.setattr(Struck, "left", 1)
+    ready, found = first_words(rig, 2)
+    assert (type(ready), type(found)) == (Ready, Found)
+    monkeypatch.setattr(Struck, "hit", lambda: None)
+    monkeypatch.setattr(Struck, "left", 1)
+    with pytest.raises(ModelRefused):
+        first_words(rig, 1)
 
 
 def test_an_image_that_is_damaged_in_every_load_asks_for_a_fresh_process(
