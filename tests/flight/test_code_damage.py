@@ -58,7 +58,7 @@ def test_damaged_code_of_the_supervisor_ends_flight_in_order_and_a_fresh_start_i
         process = flight(
             environment={"NOTIFY_SOCKET": str(tmp_path / "notify")},
             integrity={"code_bytes_per_s": 1e9},
-            engine={"pace_tokens_per_s": 5.0},
+            engine={"pace_tokens_per_s": 15.0},
         )
         ready = process.start(client)
         await_true("the code of the supervisor is looked at", lambda: "code of supervisor: " in process.log())

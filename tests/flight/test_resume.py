@@ -19,7 +19,7 @@ def test_an_answer_goes_on_from_its_checkpoint(flight: Callable[..., Flight], cl
 
     Core's end is the engine's, too; and what core had found is gone with it, so the exact re-run decides.
     """
-    process = flight(engine={"pace_tokens_per_s": 10.0, "checkpoint_s": 0.05})
+    process = flight(engine={"pace_tokens_per_s": 20.0, "checkpoint_s": 0.05})
     process.start(client)
     text = undisturbed(client)
     ask(client, 2)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 QUESTION = "Which vessels are dark?"
 ALONE = {"scrub_bytes_per_s": 0}
 """No scrubber passes: what is found, the gate finds."""
-PACED = {"pace_tokens_per_s": 10.0, "max_tokens": 24}
-"""An answer takes more than two seconds: what happens after three tokens happens in its middle."""
+PACED = {"pace_tokens_per_s": 20.0, "max_tokens": 24}
+"""An answer takes more than a second: what happens after three tokens happens in its middle."""
 
 Make = Callable[..., Flight]
 
@@ -122,7 +122,7 @@ def test_without_any_gate_an_answer_is_unchecked(flight: Make, client: Client) -
 
 def test_a_flip_that_heals_before_the_answer_ends_is_caught_by_the_replay(flight: Make, client: Client) -> None:
     """Nothing is wrong any more when the pages are looked at; the answer is."""
-    one = flight(integrity=ALONE, engine=PACED)
+    one = flight(integrity=ALONE, engine={**PACED, "pace_tokens_per_s": 10.0})  # six tokens are made in between
     up(one, client)
     scale_offset(cadet_path())
     ask(client, 1)

@@ -120,7 +120,7 @@ def test_without_who_restarts_and_who_watches_the_query_is_lost(
     opened: Open, fault: Fault, options: dict[str, Any]
 ) -> None:
     """The launcher's restart and the hang limits are what the rows above rest on."""
-    row = opened(PROTECTED, deadline_s=10.0, settle_s=0.5, **options).row(fault)
+    row = opened(PROTECTED, deadline_s=4.0, settle_s=0.5, **options).row(fault)
     assert row.outcome is Outcome.UNRECOVERABLE
     assert math.isnan(row.recovery_s)
 
