@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from ground.instant import Instant
-from ground.legs import OUTCOMES, Leg, Verdict
+from ground.legs import ORDER, OUTCOMES, Leg, Verdict
 from ground.record import Evidence, Record
 from ground.station.parts import KINDS, Part
 from ground.station.texts import Texts
@@ -208,7 +208,8 @@ class Story:
         record = self.record
         if record.leg in (Leg.REJECTED, Leg.CANCELLED) and not record.on_board:
             del record.evidence[record.leg]
-            record.leg, record.reason, record.closed = Leg.QUEUED, None, False
+            record.leg = max(record.evidence, key=ORDER.index, default=Leg.QUEUED)  # of before it was forgotten, too
+            record.reason, record.closed = None, False
             self.changed = self.durable = True
         record.on_board = True
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ground.legs import Leg
+from ground.question import Question
+from ground.record import Evidence, Record
+from ground.station.story import Story
+from ground.station.texts import Texts
 from tests.ground.sky import Sky, plan
 
 
@@ -48,6 +52,16 @@ def test_an_acceptance_after_a_refusal_revives_the_query(lost: int) -> None:
     sky.run()
     assert record.leg is Leg.DELIVERED
     assert record.closed
+
+
+def test_a_revived_query_stands_where_its_evidence_says() -> None:
+    """The journal was lost while its answer came down, a repeat refused and the next accepted: no leg without proof."""
+    record = Record(query_id=7, asked=Question("Which vessels are dark?"), created=1.0)
+    for time, leg in enumerate((Leg.QUEUED, Leg.ACCEPTED, Leg.ONBOARD_DONE, Leg.DOWNLINKING, Leg.REJECTED), 1):
+        record.mark(leg, Evidence(time=time, received=time))
+    record.on_board = False
+    Story(record, Texts()).arrived()
+    assert (record.leg, record.closed, Leg.REJECTED in record.evidence) == (Leg.DOWNLINKING, False, False)
 
 
 def test_a_failure_on_board_ends_the_query_with_its_reason_and_frees_it() -> None:
