@@ -74,9 +74,9 @@ def _again(receipt: Mapping[str, Any]) -> list[str]:
     if receipt.get("restarts"):
         engines, verifiers = receipt.get("engine_restarts", 0), receipt.get("verifier_restarts", 0)
         lost = f"engines lost {engines}, verifiers lost {verifiers}"
-        told.append(f"Begun anew {receipt['restarts']} times (as far as is known: {lost}).")
+        told.append(f"Begun anew {_times(receipt['restarts'])} (as far as is known: {lost}).")
     if receipt.get("rounds", 0) > 1:
-        told.append(f"Made {receipt['rounds']} times until the gate decided.")
+        told.append(f"Made {_times(receipt['rounds'])} until the gate decided.")
     return told
 
 
@@ -94,6 +94,10 @@ def _standing(receipt: Mapping[str, Any]) -> list[str]:
     if receipt.get("pace"):
         told.append(f"A slower engine was simulated ({receipt['pace']:g} tokens/s).")
     return told
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _energy(receipt: Mapping[str, Any]) -> list[str]:
