@@ -105,12 +105,15 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _cells(values: dict[str, Any]) -> tuple[str, ...]:
     plan = load_plan(values["plan"])
-    protected, bare = values["arms"]["protected"]["outcomes"], values["arms"].get("bare")
+    protected_arm, bare = values["arms"]["protected"], values["arms"].get("bare")
+    protected = protected_arm["outcomes"]
     silent = protected[Outcome.SILENT]
     said = f"{silent['hits']:,} (≤ {percent_up(silent['high'])})"
     alarms = protected[Outcome.FALSE_ALARM]
     if set(plan.targets) == {"none"}:
-        said += f"; false alarms {alarms['hits']:,} (≤ {percent_up(alarms['high'])})"
+        asked = protected_arm["alarmed_questions"]
+        by_question = f"{asked['trials']:,} questions: ≤ {percent_up(asked['high'])}"
+        said += f"; false alarms {alarms['hits']:,} (≤ {percent_up(alarms['high'])}; {by_question})"
     return (
         f"`{values['plan']}`: {plan.short}",
         f"{values['injections']:,}",

@@ -133,6 +133,7 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
         "activated": active,
         "outcomes": {one.value: _interval(int(counts.get(one.value, 0)), total) for one in Outcome},
         "silent_activated": _interval(int(((rows.outcome == Outcome.SILENT) & rows.activated).sum()), active),
+        "alarmed_questions": _alarmed(rows),
         "silent_one_sided": upper_bound(silent, total) if total else 1.0,
         "token_changed": _interval(int(kinds.get(Silent.TOKEN_CHANGED.value, 0)), total),
         "task_wrong": _interval(int(kinds.get(Silent.TASK_WRONG.value, 0)), total),
@@ -179,6 +180,12 @@ def _chosen_by(stratum: Stratum) -> set[str]:
         of_kinds = word == "tensors" and not any(_IN_A_LAYER.match(one) for one in listed(value))
         found.add("kind" if of_kinds else _CHOOSES.get(word, word))
     return found
+
+
+def _alarmed(rows: pd.DataFrame) -> dict[str, Any]:
+    """Questions with a false alarm: a question that is asked again gives the same bits again, and is no new witness."""
+    alarmed = rows[rows.outcome == Outcome.FALSE_ALARM].question.nunique()
+    return _interval(int(alarmed), int(rows.question.nunique()))
 
 
 FATES: Final = ("lost", "doubled")

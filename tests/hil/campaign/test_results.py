@@ -308,3 +308,17 @@ def test_the_tables_of_a_summary_are_of_fair_rows(tmp_path: Path) -> None:
     assert [(one["hits"], one["trials"]) for one in tables["kind"]["bare"]] == [(2, 4)]
     assert [(one["hits"], one["trials"]) for one in tables["stratum"]["bare"]] == [(2, 4), (2, 4)]
     assert [one["trials"] for one in tables["bit"]["bare"]] == [8], "what is chosen by role may be told by role"
+
+
+def test_a_question_that_is_asked_again_is_no_new_witness_of_no_false_alarm(tmp_path: Path) -> None:
+    """Six clean answers to two questions, an alarm in two answers to one of them: one of two."""
+    evidence = Evidence(answer="two", verdict="verified", gated=True, injected=False, activated=False)
+    results = begun(tmp_path)
+    for index in range(6):
+        question = replace(QUESTION, id="ab"[index % 2])
+        alarm = replace(evidence, restarts=1) if index in (0, 2) else evidence
+        trial = Trial(index, "s", None, "", question, GOLDEN)
+        results.write([make_row(trial, Arm("protected"), "fast", alarm), row(index, "bare")])
+    arm = write_report(tmp_path).values["arms"]["protected"]
+    assert (arm["outcomes"]["false-alarm"]["hits"], arm["outcomes"]["false-alarm"]["trials"]) == (2, 6)
+    assert (arm["alarmed_questions"]["hits"], arm["alarmed_questions"]["trials"]) == (1, 2)
