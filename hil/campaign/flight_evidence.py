@@ -140,7 +140,7 @@ def evidence_of(
     return Evidence(
         answer=answer,
         verdict=str(receipt.get("verdict", "")) if told.answered else "",
-        reason=refused[:200] or told.refused or str(receipt.get("verdict_reason", receipt.get("reason", ""))),
+        reason=refused[:200] or told.refused or _reason(receipt),
         gated=gated,
         attempts=max(1, int(receipt.get("rounds", 1))),
         how=str(receipt.get("gate", "")),
@@ -160,6 +160,11 @@ def evidence_of(
         note="; ".join([*notes, *([disturbance.note] if disturbance is not None and disturbance.note else [])]),
         labels=_labels(disturbance),
     )
+
+
+def _reason(receipt: Mapping[str, object]) -> str:
+    """Why there is no answer, or why its verdict is what it is."""
+    return str(receipt.get("verdict_reason" if receipt.get("outcome") == "done" else "reason", ""))
 
 
 def _labels(disturbance: Disturbance | None) -> dict[str, str]:

@@ -32,7 +32,9 @@ class Case:
     def answer(self, query: Query, text: str = "", verdict: str = "verified", outcome: str = "done") -> None:
         """How a query ended."""
         query.text = text or EXPECTED[query.id]
-        query.receipt = {"query_id": query.id, "outcome": outcome, "verdict": verdict, "reason": "none", "rounds": 1}
+        why = "scene_invalid" if outcome == "failed" else "none"
+        known = {"query_id": query.id, "outcome": outcome, "verdict": verdict, "reason": why, "rounds": 1}
+        query.receipt = {**known, "verdict_reason": "gate_disagrees" if verdict == "unverified" else "none"}
 
     def event(self, name: str, **args: Any) -> None:
         """Flight tells something."""
@@ -76,6 +78,14 @@ def test_a_query_that_failed_gave_no_answer_whatever_text_came_of_it(case: Case,
     case.answer(case.main, outcome="failed")
     case.main.text = text
     assert case.outcome() is Outcome.REFUSED
+
+
+def test_why_there_is_no_answer_is_told_by_name(case: Case) -> None:
+    """A receipt has two reasons: why it ended so, and why its verdict is what it is."""
+    case.answer(case.main, verdict="unverified")
+    assert case.evidence().reason == "gate_disagrees"
+    case.answer(case.main, verdict="unchecked", outcome="failed")
+    assert (case.outcome(), case.evidence().reason) == (Outcome.REFUSED, "scene_invalid")
 
 
 def test_a_lost_or_doubled_query_outweighs_everything_but_a_silent_answer(case: Case) -> None:
