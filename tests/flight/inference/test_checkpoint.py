@@ -171,9 +171,9 @@ class TestKilled:
         return tell
 
     def test_it_goes_on_bit_by_bit_without_a_second_prefill(self, told: Callable[..., Any]) -> None:
-        started, whole, text = told()
+        started, whole, text = told(pace=0.0)
         assert started.resumed == 0
-        again, done, same = told(killed_after=40)
+        again, done, same = told(killed_after=40, pace=0.0)
         assert again.resumed >= 10
         assert (done.token_ids, done.answer_sha256, same) == (whole.token_ids, whole.answer_sha256, text)
         assert (again.prompt_sha256, again.prompt_tokens) == (started.prompt_sha256, started.prompt_tokens)
@@ -186,13 +186,13 @@ class TestKilled:
                 data[len(data) // 2] ^= 1
                 path.write_bytes(data)
 
-        _, whole, text = told(seed=8) if why == "another seed" else told()
+        _, whole, text = told(seed=8, pace=0.0) if why == "another seed" else told(pace=0.0)
         how: dict[str, Any] = {
             "damaged": {"spoil": flip},
             "off": {"checkpoint_s": 0.0},
             "not to resume": {"resume": False},
             "another seed": {"seed": 8},
         }[why]
-        started, done, same = told(killed_after=30, **how)
+        started, done, same = told(killed_after=30, pace=0.0, **how)
         assert started.resumed == 0
         assert (done.token_ids, same) == (whole.token_ids, text)

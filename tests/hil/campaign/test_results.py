@@ -23,7 +23,7 @@ from hil.campaign.plan import Plan, Stratum
 from hil.campaign.report import write_report
 from hil.campaign.results import SCHEMA, Results, load_results
 from hil.campaign.row import Row, make_row
-from hil.campaign.summary import fair
+from hil.campaign.summary import fair, summarize
 from hil.errors import CampaignError
 from tests.hil.campaign.rows import GOLDEN, QUESTION, row
 
@@ -304,7 +304,7 @@ def test_the_tables_of_a_summary_are_of_fair_rows(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.begin({**DOCUMENT, "plan": plan}, resume=False)
     results.write([replace(row(n, "bare", wrong=n % 2 == 0, stratum="st"[n // 4]), kind="up") for n in range(8)])
-    tables = write_report(tmp_path).values["tables"]
+    tables = summarize(load_results(tmp_path), results.document()).values["tables"]
     assert [(one["hits"], one["trials"]) for one in tables["kind"]["bare"]] == [(2, 4)]
     assert [(one["hits"], one["trials"]) for one in tables["stratum"]["bare"]] == [(2, 4), (2, 4)]
     assert [one["trials"] for one in tables["bit"]["bare"]] == [8], "what is chosen by role may be told by role"
@@ -319,6 +319,6 @@ def test_a_question_that_is_asked_again_is_no_new_witness_of_no_false_alarm(tmp_
         alarm = replace(evidence, restarts=1) if index in (0, 2) else evidence
         trial = Trial(index, "s", None, "", question, GOLDEN)
         results.write([make_row(trial, Arm("protected"), "fast", alarm), row(index, "bare")])
-    arm = write_report(tmp_path).values["arms"]["protected"]
+    arm = summarize(load_results(tmp_path), DOCUMENT).values["arms"]["protected"]
     assert (arm["outcomes"]["false-alarm"]["hits"], arm["outcomes"]["false-alarm"]["trials"]) == (2, 6)
     assert (arm["alarmed_questions"]["hits"], arm["alarmed_questions"]["trials"]) == (1, 2)
