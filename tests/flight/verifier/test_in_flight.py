@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 QUESTION = "Which vessels are dark?"
 ALONE = {"scrub_bytes_per_s": 0}
 """No scrubber passes: what is found, the gate finds."""
-PACED = {"pace_tokens_per_s": 20.0, "max_tokens": 24}
-"""An answer takes more than a second: what happens after three tokens happens in its middle."""
+PACED = {"pace_tokens_per_s": 20.0, "max_tokens": 18}
+"""An answer takes about a second: what happens after three tokens happens in its middle."""
 
 Make = Callable[..., Flight]
 
