@@ -74,24 +74,28 @@ def _fits(record: Record, receipt: Mapping[str, Any]) -> bool:
 
 def differences(record: Record, receipt: Mapping[str, Any], texts: Mapping[str, Text]) -> tuple[str, ...]:
     """Names of what is kept here and is not what the receipt speaks of."""
+    checks = {"query id": receipt["query_id"] == record.query_id}
+    lost = receipt["question_sha256"] == receipt["request_sha256"] == NO_HASH and receipt["reason"] == "state_damaged"
+    if not lost:  # of a query that was damaged in every copy flight knows no more
+        checks |= _asked(record, receipt)
+    checks |= {name: found is not Text.OTHER for name, found in texts.items()}
+    checks["leg"] = _fits(record, receipt)
+    return tuple(name for name, same in checks.items() if not same)
+
+
+def _asked(record: Record, receipt: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether the receipt speaks of what was asked, and of the verdict that is kept."""
     asked = record.asked
-    if receipt["reason"] == "state_damaged" and receipt["question_sha256"] == receipt["request_sha256"] == NO_HASH:
-        checks = {"query id": receipt["query_id"] == record.query_id}  # damaged in every copy: flight knows no more
-        checks |= {name: found is not Text.OTHER for name, found in texts.items()}
-        return tuple(name for name, same in (checks | {"leg": _fits(record, receipt)}).items() if not same)
-    try:
-        request = request_sha256(asked.ask_args(record.query_id))
-    except FieldError:
-        request = b""
     checks = {
-        "query id": receipt["query_id"] == record.query_id,
         "question": receipt["question_sha256"] == asked.sha256,
         "scene": receipt["scene"] == asked.scene,
         "seed": receipt["seed"] == asked.seed,
         "verdict": record.verdict is not None and receipt["verdict"] == record.verdict.value.lower(),
     }
-    if all(checks.values()):
+    if all(checks.values()) and receipt["query_id"] == record.query_id:
+        try:
+            request = request_sha256(asked.ask_args(record.query_id))
+        except FieldError:
+            request = b""
         checks["request (system text or settings)"] = receipt["request_sha256"] == request
-    checks |= {name: found is not Text.OTHER for name, found in texts.items()}
-    checks["leg"] = _fits(record, receipt)
-    return tuple(name for name, same in checks.items() if not same)
+    return checks
