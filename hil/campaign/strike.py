@@ -14,10 +14,9 @@ from hil.campaign.flight_arm import FlightArm
 from hil.campaign.flight_evidence import Disturbance
 from hil.errors import FaultError
 from hil.faults import Fault, Injection, Subject, Victim, inject
+from hil.faults.storage import CALLS
 from hil.faults.victim import OTHER_MODEL
 
-LASTING: Final = ("read-error", "full")
-"""Kinds of storage faults that go on until they are undone."""
 KILLING: Final = ("crash", "hang")
 """Targets after which a process must be replaced by another one."""
 
@@ -56,7 +55,7 @@ class Strike:
     @property
     def lasts(self) -> bool:
         """Whether it goes on until it is undone, and flight cannot work while it does."""
-        return getattr(self.fault.place, "kind", "") in LASTING
+        return getattr(self.fault.place, "kind", "") in CALLS
 
     def hit(self, victim: Victim | None = None) -> Disturbance:
         """Do it now. A fault that finds nothing to hit is told as that. Without a victim: flight as it runs."""

@@ -155,7 +155,9 @@ def _drawn(victim: Victim, target: str, model: str, seed: int | None, options: O
 
 def _lasts(fault: Fault) -> bool:
     """Whether it is this process that keeps it up."""
-    return fault.model.name == "stuck" or getattr(fault.place, "kind", "") in ("read-error", "full")
+    from hil.faults.storage import CALLS
+
+    return fault.model.name == "stuck" or getattr(fault.place, "kind", "") in CALLS
 
 
 def _hold(made: Injection, hold_s: float | None) -> None:

@@ -22,7 +22,7 @@ from hil.faults.memory import ProcessMemory
 from hil.faults.places import COMPUTERS, ComputePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, known, refuse_unknown
+from hil.faults.wish import choice, known, one_of, refuse_unknown
 
 _WORDS: Final = {"tensors", "layers", "bits", "tokens", "process"}
 LAYER: Final = (
@@ -69,13 +69,12 @@ class Compute:
         else:
             names += ENDS
         tokens = range(max(1, len(subject.tokens)))
-        bits = range(8 * _VALUE_BYTES)
         return ComputePlace(
             process=known("process", where.get("process", "engine"), COMPUTERS),
             tensor=rng.choice(names),
             token=at.token if at.point == "token" else choice(where.get("tokens"), tokens, rng),
             element=rng.randrange(_ELEMENTS),
-            bit=choice(known("bits", where.get("bits"), bits), bits, rng),
+            bit=one_of("bits", where.get("bits"), range(8 * _VALUE_BYTES), rng),
         )
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:

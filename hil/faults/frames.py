@@ -18,7 +18,7 @@ from hil.faults.injection import Injection
 from hil.faults.places import FramePlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, known, refuse_unknown
+from hil.faults.wish import choice, one_of, refuse_unknown
 from hil.link.door import FAULTS_FILE
 
 _FRAME_BYTES: Final = {"up": 64, "down": 1279}
@@ -36,8 +36,8 @@ class Frames:
     def draw(self, subject: Subject, where: Mapping[str, Any], at: Instant, rng: Random) -> FramePlace:
         """A frame, and for a flip a bit of it."""
         refuse_unknown(self.name, where, {"direction", "kinds", "frames"})
-        direction = choice(known("direction", where.get("direction"), tuple(_FRAME_BYTES)), tuple(_FRAME_BYTES), rng)
-        kind = choice(known("kinds", where.get("kinds"), _KINDS), _KINDS, rng)
+        direction = one_of("direction", where.get("direction"), tuple(_FRAME_BYTES), rng)
+        kind = one_of("kinds", where.get("kinds"), _KINDS, rng)
         flips = kind == "flip"
         return FramePlace(
             direction=direction,

@@ -19,11 +19,10 @@ from hil.faults.memory import ProcessMemory
 from hil.faults.places import COMPUTERS, KvPlace
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, known, refuse_unknown
+from hil.faults.wish import choice, known, one_of, refuse_unknown
 
 _WORDS: Final = {"parts", "layers", "bits", "process", "cells"}
 _F16_BITS: Final = 16
-_PARTS: Final = ("k", "v")
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,13 @@ class Kv:
         process = "engine" if at.verifier_hold is None else "verifier"
         return KvPlace(
             process=known("process", where.get("process", process), COMPUTERS),
-            layer=choice(known("layers", where.get("layers"), range(info.n_layer)), range(info.n_layer), rng),
-            part=choice(known("parts", where.get("parts"), _PARTS), _PARTS, rng),
+            layer=one_of("layers", where.get("layers"), range(info.n_layer), rng),
+            part=one_of("parts", where.get("parts"), ("k", "v"), rng),
             cell=rng.choice(spans[known("cells", cells, tuple(spans))])
             if isinstance(cells, str)
             else choice(cells, (), rng),
             element=rng.randrange(max(1, info.n_head_kv * info.head_dim)),
-            bit=choice(known("bits", where.get("bits"), range(_F16_BITS)), range(_F16_BITS), rng),
+            bit=one_of("bits", where.get("bits"), range(_F16_BITS), rng),
         )
 
     def inject(self, fault: Fault, victim: Victim) -> Injection:

@@ -31,7 +31,7 @@ from hil.faults.process import Mapping as Mapped
 from hil.faults.process import Spans, mappings, resident, search
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, known, listed, refuse_unknown
+from hil.faults.wish import choice, known, listed, one_of, refuse_unknown
 
 _WORDS: Final = {"process", "regions", "files", "items", "fields"}
 UNIFORM: Final = ("heap", "stack", "data", "code")
@@ -63,7 +63,7 @@ class ProcessTarget:
         item, size = _item(region, subject, where, rng)
         start, length = (0, size)
         if region == "tensors":
-            start, length = FIELDS[choice(known("fields", where.get("fields"), tuple(FIELDS)), tuple(FIELDS), rng)]
+            start, length = FIELDS[one_of("fields", where.get("fields"), tuple(FIELDS), rng)]
         return ProcessPlace(
             process=process,
             region=region,
@@ -112,7 +112,7 @@ def _item(region: str, subject: Subject, where: Mapping[str, Any], rng: Random) 
             raise FaultError(f"No tensor is called as in {wished}.")
         return rng.choice(names), 1
     if region == "tokens":
-        return choice(known("items", where.get("items"), _TOKENS), _TOKENS, rng), _RUN * 4
+        return one_of("items", where.get("items"), _TOKENS, rng), _RUN * 4
     return "", 1 << 40
 
 

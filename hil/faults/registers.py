@@ -19,7 +19,7 @@ from hil.faults.places import RegisterPlace
 from hil.faults.ptrace import NT_PRFPREG, NT_PRSTATUS, Stopped
 from hil.faults.subject import Subject
 from hil.faults.victim import Victim
-from hil.faults.wish import choice, known, refuse_unknown
+from hil.faults.wish import one_of, refuse_unknown
 
 Register = tuple[int, int, int]
 """Register set, first byte, bytes."""
@@ -55,7 +55,7 @@ class Registers:
         layout = _layout()
         names = tuple(layout)
         if "registers" in where:
-            name = choice(known("registers", where["registers"], names), names, rng)
+            name = one_of("registers", where["registers"], names, rng)
         else:
             (name,) = rng.choices(names, [layout[one][2] for one in names])
         process = where.get("process", "engine" if at.verifier_hold is None else "verifier")

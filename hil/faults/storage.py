@@ -25,6 +25,7 @@ from hil.faults.wish import choice, known, refuse_unknown
 
 AT_REST: Final = ("flip", "torn", "zeroed", "lost", "unreadable")
 CALLS: Final = ("read-error", "full")
+"""Kinds that go on until they are undone."""
 ALL: Final = "all"
 _UNREADABLE: Final = Path("/proc/self/mem")
 """Opens, and fails with EIO wherever the reader has nothing mapped, as at the offsets of a file."""

@@ -26,6 +26,11 @@ def choice(wish: Any, otherwise: Sequence[Any], rng: Random) -> Any:
     return rng.choice(otherwise if wish is None else listed(wish))
 
 
+def one_of(word: str, wish: Any, there: Sequence[Any], rng: Random) -> Any:
+    """One of those that are wished for, or of all; raises `FaultError` for a wish that is none of these."""
+    return choice(known(word, wish, there), there, rng)
+
+
 def known(word: str, wish: Any, there: Sequence[Any]) -> Any:
     """The wish for `word`, if every value of it is one of those that there are. Raises `FaultError`."""
     for value in () if wish is None else listed(wish):
