@@ -358,8 +358,10 @@ class Runner:
         last = tuple(run.close())
         facts = self.facts or run.facts
         proof = self.gate.proof(run, texts, facts, now)
-        known = Ending(state, reason, detail, figures=run.figures, texts=texts, last=last, proof=proof, facts=facts)
-        end = replace(known, energy=self.energy.end(now.monotonic))
+        energy = self.energy.end(now.monotonic)
+        end = Ending(
+            state, reason, detail, figures=run.figures, texts=texts, last=last, proof=proof, facts=facts, energy=energy
+        )
         self._finish(run.query, end, now)
         if state == q.DONE and self.renewal.answered() and self.facts is not None:
             self._renew(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +27,12 @@ _FIELD_HEADS: Final = ("field of the GGUF", "single flips", "wrong answers, bare
 def digest(folders: list[Path]) -> str:
     """The table, in Markdown, a row for each campaign in the order of the plan `all`."""
     found = sorted(map(_row, folders))
-    lines = [f"| {' | '.join(cells)} |\n" for cells in (_HEADS, *(cells for _, cells in found))]
-    return "".join((lines[0], f"|{'---|' * len(_HEADS)}\n", *lines[1:]))
+    return _markdown(_HEADS, [cells for _, cells in found])
+
+
+def _markdown(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(cells)} |\n" for cells in (heads, *rows)]
+    return "".join((lines[0], f"|{'---|' * len(heads)}\n", *lines[1:]))
 
 
 def _row(folder: Path) -> tuple[tuple[int, str], tuple[str, ...]]:
@@ -41,8 +45,7 @@ def _row(folder: Path) -> tuple[tuple[int, str], tuple[str, ...]]:
 def _summary(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CampaignError(f"There is no folder {folder}: name those of campaigns.")
-    with _whole(folder):
-        values: dict[str, Any] | None = read_json(folder / "summary.json")
+    values: dict[str, Any] | None = read_json(folder / "summary.json")
     if values is None:
         raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
     return values
@@ -72,7 +75,7 @@ def fields(folder: Path) -> str:
     """The map of fields in the bare arm, in Markdown: each field, and of one that hurts those of its bits that do."""
     with _whole(folder):
         tables = _summary(folder)["tables"]
-    lines = [_FIELD_HEADS]
+    lines: list[tuple[str, ...]] = []
     for field in tables["role"]["bare"]:
         name = f"{field['type']} {field['role']}"
         bits = [one for one in tables["bit"]["bare"] if (one["type"], one["role"]) == (field["type"], field["role"])]
@@ -84,8 +87,7 @@ def fields(folder: Path) -> str:
             hits, trials = (sum(one[key] for one in rest) for key in ("hits", "trials"))
             found = asdict(clopper_pearson(hits, trials))
             lines.append((f"{name}, its {len(rest)} other bits", f"{trials:,}", _interval(found)))
-    rows = [f"| {' | '.join(cells)} |\n" for cells in lines]
-    return "".join((rows[0], f"|{'---|' * len(_FIELD_HEADS)}\n", *rows[1:]))
+    return _markdown(_FIELD_HEADS, lines)
 
 
 HURTS: Final = 0.01

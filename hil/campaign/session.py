@@ -16,6 +16,7 @@ from typing import Final
 
 from flight.core.release import Ask, Decision, Policy, Release, Released
 from flight.inference.protocol import Done, Refused, Run
+from flight.integrity.finding import Finding
 from flight.integrity.protocol import Found
 from flight.verifier.protocol import Checked
 from hil.campaign.asking import Lost, Said, Watch, ask, verify
@@ -135,8 +136,7 @@ class Session:
             return
         done = guard.full_pass(repair=self._crew.settings.integrity.repair)
         for found in done.findings:
-            self._suspect = self._suspect or found.acts
-            self._found(_OUTSIDE.get(found.part, str(found.part)), str(found.outcome), found.bits or 0, done.seconds)
+            self._met(found, done.seconds)
 
     def _own_protection(self) -> bool:
         """Whether the protection that the arm brings found damage: what it mended, the answer may have met."""
@@ -182,10 +182,10 @@ class Session:
         if not checked.agrees and checked.reason != "unrepaired":
             self._found(checked.how if checked.reason == "tokens" else checked.reason or checked.how)
 
-    def _met(self, found: Found, pass_s: float = math.nan) -> None:
-        """The verifier has found damage, in a check or while it loaded."""
+    def _met(self, found: Found | Finding, pass_s: float = math.nan) -> None:
+        """Damage was found: by the scrubber, or by the verifier in a check or while it loaded."""
         self._suspect = self._suspect or found.acts
-        self._found(_OUTSIDE.get(found.part, found.part), found.outcome, found.bits or 0, pass_s)
+        self._found(_OUTSIDE.get(found.part, str(found.part)), str(found.outcome), found.bits or 0, pass_s)
 
     # ---- what is told ----------------------------------------------------------------------
 
