@@ -1,4 +1,4 @@
-"""Rows for tests that need no model."""
+"""Rows and a screen for tests that need no model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from hil.campaign.lane import Arm, Trial
 from hil.campaign.outcome import Evidence
 from hil.campaign.question import Golden, Question
 from hil.campaign.row import Row, make_row
+from hil.campaign.runner import Tally
 
 QUESTION = Question(id="q", family="floods", task="over", question="?", facts=("two",))
 GOLDEN = Golden("q", (1, 2, 3), 9, "two", "", "", "eos", right=1)
@@ -22,3 +23,13 @@ def row(index: int, arm: str = "protected", *, wrong: bool = False, stratum: str
         labels={"target": "weights", "model": "single", "at": "start", "type": "Q8_0", "role": "scale", "bit": "14"},
     )
     return make_row(trial, Arm(arm), "fast", evidence)
+
+
+class Quiet:
+    """A screen that nobody looks at."""
+
+    def golden(self, answers: int) -> None:
+        pass
+
+    def row(self, tally: Tally, total: int) -> None:
+        pass

@@ -19,7 +19,8 @@ from hil.campaign.lane import Lane
 from hil.campaign.options import Options
 from hil.campaign.plan import load_plan
 from hil.campaign.results import Results
-from hil.campaign.runner import Tally, run_plan
+from hil.campaign.runner import run_plan
+from tests.hil.campaign.rows import Quiet
 
 pytestmark = pytest.mark.slow
 
@@ -44,16 +45,6 @@ count = 14
 model = ["upset"]
 """
 DEADLINE_S = 240.0
-
-
-class Quiet:
-    """A screen that nobody looks at."""
-
-    def golden(self, answers: int) -> None:
-        pass
-
-    def row(self, tally: Tally, total: int) -> None:
-        pass
 
 
 @pytest.fixture

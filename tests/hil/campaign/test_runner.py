@@ -15,10 +15,9 @@ from hil.campaign.outcome import Outcome
 from hil.campaign.plan import ArmPlan, Plan, load_plan
 from hil.campaign.results import Results
 from hil.campaign.row import Row
-from hil.campaign.runner import Tally
 from hil.errors import CampaignError
 from hil.files import write_json
-from tests.hil.campaign.rows import GOLDEN, row
+from tests.hil.campaign.rows import GOLDEN, Quiet, row
 
 PLAN = """
 name = "own"
@@ -97,16 +96,6 @@ def test_a_file_that_is_no_model_is_refused_in_a_sentence_and_the_folder_stays_f
     for _ in range(2):
         with pytest.raises(CampaignError, match="not a GGUF file"):
             run(broken, tmp_path / "out")
-
-
-class Quiet:
-    """A screen that nobody looks at."""
-
-    def golden(self, answers: int) -> None:
-        pass
-
-    def row(self, tally: Tally, total: int) -> None:
-        pass
 
 
 @pytest.fixture
