@@ -6,12 +6,10 @@ and the supervisor go on: what they map as well (the interpreter, the C library)
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from flight.integrity.page_cache import cached_rightly, drop_from_cache
-
-LOG = logging.getLogger("flight.supervisor")
+from flight.supervisor.log import LOG
 
 
 class CodeCure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from flight.inference.threads import thread_count
 from flight.integrity import IntegrityError, RamImage, RoomRefused, prepare, release, sweep
 from flight.integrity.settings import GuardSettings, ScrubberSettings, manifest_for
 from flight.settings import FlightSettings
+from flight.supervisor.log import LOG
 from flight.supervisor.premises import in_use
 from models.errors import ModelFileError
 from models.manifest import load
-
-LOG = logging.getLogger("flight.supervisor")
 
 
 class Image:

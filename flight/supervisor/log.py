@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import IO
+from typing import IO, Final
+
+LOG: Final = logging.getLogger("flight.supervisor")
 
 
 class _TextOverBytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import logging
 import signal
 import socket
 import sys
@@ -20,10 +18,10 @@ from flight.supervisor.child import Child, describe_end
 from flight.supervisor.code_cure import CodeCure
 from flight.supervisor.crew import Crew
 from flight.supervisor.image import Image
-from flight.supervisor.log import log_to
-from flight.supervisor.outbox import Outbox
+from flight.supervisor.log import LOG, log_to
 from flight.supervisor.outer_watchdog import Device, OuterWatchdog, Systemd
 from flight.supervisor.publisher import Publisher
+from flight.supervisor.record import Record
 from flight.supervisor.slots import Slots
 from flight.supervisor.watch import Watch
 
@@ -41,8 +39,6 @@ CAUSES = {"commanded": "command", "hung": "hang", "exited": "exit", "killed": "e
 LEFT = (0, 4)
 """How a worker ends without a core: 0, its socket was closed; 4, there was nobody to connect to."""
 
-LOG = logging.getLogger("flight.supervisor")
-
 
 class Supervisor:
     """The parent of core and workers. `run` returns when told to stop; raises `StartRefused` when it cannot start."""
@@ -52,7 +48,7 @@ class Supervisor:
         self._announce = announce
         self._data = settings.data_dir
         self._stopping = ""
-        self._outbox = Outbox()
+        self._record = Record(self._data)
         self._watchdog = OuterWatchdog([Systemd()])
         self._slots = Slots(self._settings)
         self._cure = CodeCure()
@@ -77,7 +73,7 @@ class Supervisor:
                 self._publisher = Publisher(self._settings, self._link_address)
                 self._image = Image(self._settings)
                 stack.callback(self._image.release)
-                self._load_state()
+                self._record.begin()
                 self._open_watchdog()
                 self._crew = Crew(self._settings, self._image, link.fileno(), stack)
                 self._core = self._crew.core
@@ -87,8 +83,8 @@ class Supervisor:
                     self._prepare_image()
                     self._core.start_at = now = time.monotonic()
                     ping_s = self._settings.supervisor.ping_s
-                    self._watch = Watch(self._crew, self._log, self._wake_r, ping_s, self._event)
-                    if self._state.mode != state.SAFE:
+                    self._watch = Watch(self._crew, self._log, self._wake_r, ping_s, self._record.event)
+                    if not self._record.safe:
                         self._start_workers(now)
                     while not self._stopping:
                         self._turn()
@@ -108,19 +104,6 @@ class Supervisor:
     def _on_stop(self, number: int, _frame: object) -> None:
         self._stopping = signal.Signals(number).name
 
-    def _load_state(self) -> None:
-        self._state_path = self._data / "supervisor.json"
-        before, trouble = state.load(self._state_path)
-        after = dataclasses.replace(before, boot=before.boot + 1, clean=False)
-        if before.boot and not before.clean:
-            after = after.counted("flight_lost")
-        self._save(after)
-        if trouble:
-            LOG.error("%s", trouble)
-            self._event("supervisor.state_file_damaged", {"file": self._state_path.name})
-        cause = "unknown" if trouble else "first" if not before.boot else "shutdown" if before.clean else "crash"
-        self._event("supervisor.booted", {"boot": after.boot, "cause": cause})
-
     def _open_watchdog(self) -> None:
         """The board's own watchdog, where the settings name it; flight goes on without one that is not there."""
         own = self._settings.supervisor
@@ -131,11 +114,11 @@ class Supervisor:
         except OSError as error:
             LOG.error("the watchdog %s cannot be opened: %s", own.watchdog_device, error)
             said = {"device": own.watchdog_device, "detail": error.strerror or str(error)}
-            self._event("supervisor.watchdog_missing", said)
+            self._record.event("supervisor.watchdog_missing", said)
 
     def _prepare_image(self) -> None:
         """Copy the model into its RAM image; where that is impossible, end with a sentence or fly on in safe mode."""
-        if self._state.mode == state.SAFE:
+        if self._record.safe:
             return
         try:
             self._take_slot(time.monotonic())
@@ -147,7 +130,7 @@ class Supervisor:
     def _take_slot(self, now: float) -> None:
         """Make the image of the first slot that may be tried and can be used. Raises `StartRefused` for the last."""
         refused: StartRefused | None = None
-        for slot in self._slots.candidates(self._state, now):
+        for slot in self._slots.candidates(self._record.state, now):
             try:
                 self._image.prepare(self._slots.path(slot), self._still_wanted)
             except NoRoom:
@@ -157,15 +140,15 @@ class Supervisor:
                 self._tell_failed(slot, "model_refused", str(error))
                 continue
             self._image.copy_to = self._slots.copy if slot == state.FIRST else None
-            if slot != self._state.slot:
-                self._save(dataclasses.replace(self._state, slot=slot))
-                self._event("integrity.slot_changed", {"slot": slot})
+            if slot != self._record.state.slot:
+                self._record.change(slot=slot)
+                self._record.event("integrity.slot_changed", {"slot": slot})
             return
         raise refused or ModelUnfit("Both model slots failed within the window: uplink the model again.")
 
     def _tell_failed(self, slot: str, reason: str, detail: str) -> None:
         LOG.error("slot %s: %s: %s", slot, reason, detail)
-        self._event("integrity.slot_failed", {"slot": slot, "reason": reason, "detail": detail})
+        self._record.event("integrity.slot_failed", {"slot": slot, "reason": reason, "detail": detail})
 
     def _still_wanted(self, _done: int, _total: int) -> None:
         """Called while a large model is copied: a signal must not wait for its end, nor the outer watchdog."""
@@ -182,7 +165,7 @@ class Supervisor:
         """End all children, in order first and by force after the grace, whatever brought us here."""
         self._watchdog.stopping()
         if self._stopping:
-            self._event("supervisor.shutdown", {"cause": self._stopping})
+            self._record.event("supervisor.shutdown", {"cause": self._stopping})
             self._hand_events_over()
         children = (*self._crew.workers, self._core)
         for child in children:
@@ -194,7 +177,7 @@ class Supervisor:
                 child.wait(time.monotonic() + 60.0)  # SIGKILL cannot be refused; only a stuck device delays it
         self._publisher.withdraw()
         if self._stopping or isinstance(error, StartRefused):  # refused with a sentence is no crash either
-            self._save(dataclasses.replace(self._state, clean=True))
+            self._record.change(clean=True)
 
     # ---- one turn ---------------------------------------------------
 
@@ -202,7 +185,7 @@ class Supervisor:
         now = self._watch.turn(self._watchdog.due(), self._heard, self._lost)
         if self._watch.started:
             if self._core in self._watch.started:
-                self._outbox.again()
+                self._record.outbox.again()
             self._watch.started.clear()
             self._publisher.again()
         self._watchdog.tick(now, self._all_working(now))
@@ -212,7 +195,7 @@ class Supervisor:
     def _hand_events_over(self) -> None:
         """Give core the events that wait, once it works."""
         if self._core.proven:
-            for message in self._outbox.take():
+            for message in self._record.outbox.take():
                 self._core.send(message)
 
     def _heard(self, child: Child, message: dict[str, Any], now: float) -> None:
@@ -221,7 +204,7 @@ class Supervisor:
         if isinstance(message.get("do"), str):
             self._obey(message, now)
         if isinstance(message.get("ack"), int):
-            self._outbox.acknowledge(message["ack"])
+            self._record.outbox.acknowledge(message["ack"])
 
     # ---- losses -----------------------------------------------------
 
@@ -230,14 +213,14 @@ class Supervisor:
         why = child.killed_for or ("model_refused" if child.unfit else "killed" if code < 0 else "exited")
         LOG.warning("%s ended (%s), %s", child.name, describe_end(code), child.unfit or why)
         self._publisher.again()
-        if child is not self._core and self._state.mode == state.SAFE:
+        if child is not self._core and self._record.safe:
             return
         child.lost += 1
         grounded = not self._publisher.announced and not self._settings.supervisor.stay_up
         if child.unfit and grounded:
             raise ChildUnfit(child.unfit)
-        self._save(self._state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
-        self._event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
+        self._record.save(self._record.state.counted(f"{child.name}_{CAUSES.get(why, 'exit')}"))
+        self._record.event("supervisor.child_restarted", {"child": child.name, "why": why, "exit": code})
         innocent = why == COMMANDED or self._orphaned(child, code)
         child.start_at = now + (0.0 if innocent else child.restarts.record(now))
         if not innocent and (child.unfit or child.restarts.exhausted(now)):
@@ -259,18 +242,18 @@ class Supervisor:
             self._enter_safe_mode("core_crash_loop", detail)
         elif child.name == "scrubber":
             if not child.faulty:
-                self._event("integrity.scrubber_faulty", {"detail": detail})
+                self._record.event("integrity.scrubber_faulty", {"detail": detail})
             child.faulty = True  # until the window is empty again
         else:
             self._next_slot("model_refused" if child.unfit else f"{child.name}_crash_loop", detail, now)
 
     def _next_slot(self, reason: str, detail: str, now: float) -> None:
         """Fly on with the other slot, or, when that failed of late or cannot be used, in safe mode."""
-        if self._state.mode == state.SAFE:
+        if self._record.safe:
             return
-        self._tell_failed(self._state.slot, reason, detail)
-        self._save(self._slots.failed(self._state, self._state.slot, now))
-        if not self._slots.candidates(self._state, now):
+        self._tell_failed(self._record.state.slot, reason, detail)
+        self._record.save(self._slots.failed(self._record.state, self._record.state.slot, now))
+        if not self._slots.candidates(self._record.state, now):
             self._enter_safe_mode(reason, detail)
             return
         self._end_workers(OTHER_SLOT)
@@ -293,28 +276,28 @@ class Supervisor:
 
     def _enter_safe_mode(self, reason: str, detail: str) -> None:
         """Stop the workers; core goes on: commands and telemetry work, queries are refused. Kept over restarts."""
-        if self._state.mode != state.SAFE:
+        if not self._record.safe:
             LOG.error("safe mode: %s (%s)", reason, detail)
             if reason == "model_refused":
-                self._event("inference.model_refused", {"reason": reason, "detail": detail})
-            self._save(dataclasses.replace(self._state, mode=state.SAFE, safe_reason=reason))
-            self._event("supervisor.safe_mode_entered", {"reason": reason})
+                self._record.event("inference.model_refused", {"reason": reason, "detail": detail})
+            self._record.change(mode=state.SAFE, safe_reason=reason)
+            self._record.event("supervisor.safe_mode_entered", {"reason": reason})
         for child in self._crew.workers:
             child.start_at = None
             child.kill(SAFE_MODE)
 
     def _leave_safe_mode(self, now: float) -> str:
         """Start the workers again; returns the reason code why not, empty when done."""
-        if self._state.mode != state.SAFE:
+        if not self._record.safe:
             return ""
-        self._save(dataclasses.replace(self._state, slots_failed={}))
+        self._record.change(slots_failed={})
         try:
             self._take_slot(now)
         except StartRefused as error:
             LOG.error("safe mode stays: %s", error)
             return "model_refused"
-        self._save(dataclasses.replace(self._state, mode=state.NORMAL, safe_reason=""))
-        self._event("supervisor.safe_mode_left", {})
+        self._record.change(mode=state.NORMAL, safe_reason="")
+        self._record.event("supervisor.safe_mode_left", {})
         for child in self._crew:
             child.restarts.clear()
         self._start_workers(now)
@@ -328,7 +311,7 @@ class Supervisor:
         elif do == "leave_safe_mode":
             trouble = self._leave_safe_mode(now)
         elif do in RENEWED:
-            if self._state.mode == state.SAFE:
+            if self._record.safe:
                 trouble = "not_in_this_mode"
             else:
                 for child in self._crew.workers:
@@ -351,14 +334,14 @@ class Supervisor:
 
     def _renew_code(self, mapping: str, now: float) -> None:
         """Code is damaged in the page cache: stop who maps it, drop it, look again; else safe mode until a reboot."""
-        if self._state.mode == state.SAFE:
+        if self._record.safe:
             return
         self._end_workers(CODE)
         trouble = self._cure.cure(Path(mapping))
         if trouble:
             self._need_reboot(trouble)
             return
-        self._event("integrity.code_renewed", {"mapping": mapping})
+        self._record.event("integrity.code_renewed", {"mapping": mapping})
         self._start_workers(now)
 
     def _renew_ourselves(self, now: float) -> None:
@@ -368,48 +351,37 @@ class Supervisor:
         """
         if self._stopping:
             return
-        before, window_s = self._state.code_renewed, self._settings.supervisor.window_s
+        before, window_s = self._record.state.code_renewed, self._settings.supervisor.window_s
         if before is not None and 0 <= now - before <= window_s:
             self._need_reboot("the supervisor's code is damaged again after a fresh start")
         elif not self._watchdog.revives:
             self._need_reboot("the supervisor's code is damaged in memory, and nobody outside starts flight anew")
         else:
-            self._save(dataclasses.replace(self._state, code_renewed=now))
+            self._record.change(code_renewed=now)
             self._stopping = OWN_CODE
 
     def _need_reboot(self, detail: str) -> None:
         """Damaged code that nothing here makes right: ground is told, and core alone goes on."""
-        self._event("integrity.reboot_needed", {"detail": detail})
+        self._record.event("integrity.reboot_needed", {"detail": detail})
         self._enter_safe_mode("code_damaged", detail)
 
     # ---- what others may know ---------------------------------------
 
     def _all_working(self, now: float) -> bool:
         """Whether every critical child does its work; in safe mode the workers are off on purpose, so not critical."""
-        critical = (self._core,) if self._state.mode == state.SAFE else tuple(self._crew)
+        critical = (self._core,) if self._record.safe else tuple(self._crew)
         return all(child.working(now) for child in critical)
 
     def _publish(self) -> None:
         """Tell core and `ready.json` what has changed; and, once, the world that flight is up."""
-        if not self._publisher.publish(self._crew, self._image, self._state):
+        if not self._publisher.publish(self._crew, self._image, self._record.state):
             return
         self._watchdog.ready()
         host, port = self._link_address
         with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
-            slot = "" if self._state.slot == state.FIRST else f", model slot {self._state.slot}"
-            self._announce(f"flight is up: link {host}:{port}, mode {self._state.mode}{slot}, data {self._data}")
-
-    def _event(self, name: str, args: dict[str, Any]) -> None:
-        LOG.info("event %s %s", name, args)
-        self._outbox.put(name, args)
-
-    def _save(self, new: state.SupervisorState) -> None:
-        """Keep the state; a full or broken disk costs the memory of it, not the flight."""
-        self._state = new
-        try:
-            state.save(self._state_path, new)
-        except OSError as error:
-            LOG.error("supervisor.json cannot be written: %s", error)
+            mode, slot = self._record.state.mode, self._record.state.slot
+            where = "" if slot == state.FIRST else f", model slot {slot}"
+            self._announce(f"flight is up: link {host}:{port}, mode {mode}{where}, data {self._data}")
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import selectors
 import socket
 import time
@@ -13,6 +12,7 @@ from typing import IO, Any
 from flight.control import ControlChannel
 from flight.supervisor.child import Child
 from flight.supervisor.crew import Crew
+from flight.supervisor.log import LOG
 
 ABSENCE_S = 0.05
 """A turn that took so much longer than planned means that the supervisor itself was stopped or starved."""
@@ -22,7 +22,6 @@ ENDING_S = 1.0
 
 HUNG = "hung"
 
-LOG = logging.getLogger("flight.supervisor")
 
 Event = Callable[[str, dict[str, Any]], None]
 

@@ -120,11 +120,12 @@ def inject(
             typer.echo(one.to_json() if json else f"{one}\n{again}")
             return
         made = do(one, victim)
-        record(victim, made)
+        held = hold_s is not None or _lasts(one)
+        record(victim, made, held=held)
         typer.echo(json_.dumps(document(made), ensure_ascii=False) if json else f"{made}\n{again}")
         if made.acted is None and not made.activated:  # what waits for a call has had no time to act
             typer.echo("Nothing changed: what was meant is not there, or had that value.", err=True)
-        if hold_s is not None or _lasts(one):
+        if held:
             _hold(made, hold_s)
             strike_out(victim, made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -31,13 +32,17 @@ class Undone:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A line of the ledger. `path`: of the stored file that was hit, which a flight that is down cannot tell."""
+    """A line of the ledger. `path`: of the stored file that was hit, which a flight that is down cannot tell.
+
+    `held_by`: the process that keeps it up and takes it back when it ends; 0, nobody needs to.
+    """
 
     sentence: str
     fault: dict[str, Any]
     changed: tuple[Change, ...]
     note: str
     path: str
+    held_by: int
 
     @classmethod
     def of(cls, line: str) -> Self:
@@ -45,12 +50,15 @@ class _Entry:
         try:
             told = json.loads(line)
             changed = tuple(Change(**one) for one in told["changed"])
-            return cls(told["sentence"], told["fault"], changed, told["note"], told.get("path", ""))
+            path, held_by = told.get("path", ""), int(told.get("held_by", 0))
+            return cls(told["sentence"], told["fault"], changed, told["note"], path, held_by)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FaultError(f"no injection can be read from the line {line[:40]!r}.") from error
 
     def way(self, victim: Victim) -> Callable[[], None] | None:
         """How it is taken back from here, None where there is no way. Raises `FaultError` where it cannot be told."""
+        if self.held_by and Path(f"/proc/{self.held_by}").exists():
+            raise FaultError(f"process {self.held_by} holds it; end that one, and it is taken back.")
         if self.changed and all(one.where for one in self.changed):
             return None if self._ended else partial(take_back, self.changed)
         fault = Fault.from_dict(self.fault)
@@ -86,20 +94,20 @@ def document(injection: Injection) -> dict[str, Any]:
     }
 
 
-def record(victim: Victim, injection: Injection) -> None:
-    """Add an injection. Raises `FaultError`."""
+def record(victim: Victim, injection: Injection, *, held: bool = False) -> None:
+    """Add an injection; `held`: this process keeps it up. Raises `FaultError`."""
     path = victim.need("data") / NAME
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(_line(victim, injection) + "\n")
+            file.write(_line(victim, injection, held) + "\n")
     except OSError as error:
         raise FaultError(f"The injection cannot be noted in {path}: {error.strerror}.") from error
 
 
 def strike_out(victim: Victim, injection: Injection) -> None:
-    """Forget an injection that its own process has taken back: there is nothing left to undo."""
+    """Forget an injection that this process held and has taken back: there is nothing left to undo."""
     path = victim.need("data") / NAME
-    lines, line = _lines(path), _line(victim, injection)
+    lines, line = _lines(path), _line(victim, injection, held=True)
     if line in lines:
         del lines[len(lines) - 1 - lines[::-1].index(line)]
         _keep(path, lines)
@@ -138,10 +146,14 @@ def undo_last(victim: Victim) -> Undone:
     return Undone(sentence, tuple(passed))
 
 
-def _line(victim: Victim, injection: Injection) -> str:
+def _line(victim: Victim, injection: Injection, held: bool) -> str:
     file = victim.files.get(getattr(injection.fault.place, "file", ""))
     line = document(injection) | {"changed": [asdict(one) for one in injection.changed]}
-    return json.dumps(line if file is None else line | {"path": str(file.absolute())}, ensure_ascii=False)
+    if file is not None:
+        line["path"] = str(file.absolute())
+    if held:
+        line["held_by"] = os.getpid()
+    return json.dumps(line, ensure_ascii=False)
 
 
 def _lines(path: Path) -> list[str]:

@@ -19,11 +19,24 @@ from flight.supervisor.image import Image
 from flight.supervisor.outer_watchdog import OuterWatchdog, Systemd
 from flight.supervisor.premises import open_log
 from flight.supervisor.publisher import Publisher
+from flight.supervisor.record import Record
 from flight.supervisor.supervisor import Supervisor
 from flight.supervisor.watch import Watch
 
 STAND_IN = "tests.flight.supervisor.stand_in"
 DEADLINE_S = 60.0
+
+
+class _Told(Record):
+    """Its events are listed for the test, too."""
+
+    def __init__(self, data: Path, events: list[tuple[str, dict[str, Any]]]) -> None:
+        super().__init__(data)
+        self._events = events
+
+    def event(self, name: str, args: dict[str, Any]) -> None:
+        self._events.append((name, args))
+        super().event(name, args)
 
 
 class Bench(Supervisor):
@@ -40,7 +53,8 @@ class Bench(Supervisor):
         self._link_address = ("127.0.0.1", 0)
         self._publisher = Publisher(self._settings, self._link_address)
         self._image = Image(self._settings)
-        self._load_state()
+        self._record = _Told(data, self.events)
+        self._record.begin()
         self._crew = Crew(self._settings, self._image, link.fileno(), stack)
         self._core = self._crew.core
         for child in self._crew:
@@ -49,7 +63,7 @@ class Bench(Supervisor):
         stack.push(self._end)
         for end in (self._wake_r, self._wake_w):
             stack.enter_context(end).setblocking(False)
-        self._watch = Watch(self._crew, self._log, self._wake_r, self._settings.supervisor.ping_s, self._event)
+        self._watch = Watch(self._crew, self._log, self._wake_r, self._settings.supervisor.ping_s, self._record.event)
         stack.callback(self._watch._selector.close)
         self.until(self.all_there)
 
@@ -92,11 +106,11 @@ class Bench(Supervisor):
 
     @property
     def mode(self) -> str:
-        return self._state.mode
+        return self._record.state.mode
 
     @property
     def state(self) -> state.SupervisorState:
-        return self._state
+        return self._record.state
 
     @property
     def stopping(self) -> str:
@@ -109,7 +123,3 @@ class Bench(Supervisor):
     def told(self, name: str) -> list[dict[str, Any]]:
         """The arguments of all events of a name."""
         return [args for event, args in self.events if event == name]
-
-    def _event(self, name: str, args: dict[str, Any]) -> None:
-        self.events.append((name, args))
-        super()._event(name, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,26 @@ def test_what_was_held_and_taken_back_is_noted_no_more(data: Path) -> None:
     (left,) = noted(data)
     assert run(data, "--target", "storage", "--kind", "lost", "--file", "key", "--for", "0.01").exit_code == 0
     assert noted(data) == [left]
+
+
+@pytest.mark.slow
+def test_what_another_process_holds_is_left_to_it_while_it_lives(data: Path, image: Path) -> None:
+    """Killed, it takes nothing back any more: then anyone may."""
+    right = image.read_bytes()
+    holds = [sys.executable, "-m", "hil", "inject", "--data", str(data), "--model", "stuck", "--seed", "5"]
+    with subprocess.Popen(holds, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stderr is not None
+            assert holder.stderr.readline() == "Held until Ctrl-C.\n"
+            refused = run(data, "--undo")
+            assert refused.exit_code == 1
+            assert f"process {holder.pid} holds it; end that one, and it is taken back." in refused.output
+            assert image.read_bytes() != right
+        finally:
+            holder.kill()
+    assert run(data, "--undo").exit_code == 0
+    assert image.read_bytes() == right
+    assert noted(data) == []
 
 
 @pytest.mark.slow
