@@ -16,6 +16,8 @@ import psutil
 from hil.errors import StackError
 
 TAIL_LINES = 30
+KILLED_S = 5.0
+"""Longest wait for a family that was killed, s: only a stuck device delays SIGKILL."""
 
 
 def orbitlm(*arguments: str) -> list[str]:
@@ -85,7 +87,10 @@ class ManagedProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
-        psutil.wait_procs(family, timeout=5)
+        # Orphans are reaped by process 1, which in a container may take seconds to it, or never come to it.
+        until = time.monotonic() + KILLED_S
+        while not all(ended(process.pid) for process in family) and time.monotonic() < until:
+            time.sleep(0.005)
 
 
 def ended(pid: int) -> bool:

@@ -60,6 +60,7 @@ def draw_all(values: dict[str, Any], rows: Any, folder: Path) -> list[tuple[str,
         figure = pyplot.figure(figsize=size, layout="constrained")
         if make(figure):
             figure.savefig(folder / f"{stem}.png", dpi=130)
+            figure.set_layout_engine("none")  # laid out once for both
             figure.savefig(folder / f"{stem}.svg", metadata={"Date": None})
             drawn.append((stem, caption))
         pyplot.close(figure)

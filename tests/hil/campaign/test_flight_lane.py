@@ -75,8 +75,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def drills(opened: Open) -> Drills:
-    """Flight as it is, and bare."""
-    return opened(PROTECTED, BARE, hang_s=4.0, watchdog_s=6.0)
+    """Flight as it is, bare, and without another model."""
+    return opened(PROTECTED, BARE, ONE_SLOT, hang_s=4.0, watchdog_s=6.0)
 
 
 def taken_away(process: str, signal: str, point: str) -> Fault:
@@ -136,9 +136,8 @@ def test_a_damaged_file_costs_no_query_and_changes_no_answer(drills: Drills, fil
     assert (row.same, row.verdict) == (True, "verified")
 
 
-def test_without_the_other_slot_a_damaged_model_is_refused_by_name_and_nothing_is_lost(opened: Open) -> None:
+def test_without_the_other_slot_a_damaged_model_is_refused_by_name_and_nothing_is_lost(drills: Drills) -> None:
     """One slot alone: flight does not fly with it, says which tensor, and answers all once the file is put right."""
-    drills = opened(ONE_SLOT)
     subject = Subject(cadet_path())
     place = drills.drawn("weights", {"tensors": ["blk.2.ffn_up.weight"]}).place
     fault = drills.drawn("storage", {"files": "model", "kinds": "flip"})
