@@ -10,6 +10,7 @@ from typing import Any
 from flight.core.core import Core
 from flight.core.moment import Moment
 from flight.inference.protocol import Cancel, Done, ModelFacts, Prefill, Ready, Run, Started, Text
+from flight.integrity.protocol import Found
 from flight.settings import FlightSettings
 from flight.store.journal import Journal
 from flight.verifier.protocol import Check, Checked
@@ -19,6 +20,7 @@ from tests.flight.store.death import abandon
 
 EPOCH = 1_800_000_000.0
 
+FOUND = Found(part="image", page=3, outcome="bit", bits=1, places=(), tensors=("t",), chunk=0, sentence="Page 3.")
 FACTS = ModelFacts(
     name="pocket",
     path="/none",
@@ -274,3 +276,13 @@ def finish(bench: Bench) -> None:
     """Let the engine end its run, and core take the next."""
     bench.engine.finish(bench.now)
     bench.pump()
+
+
+def receipt(bench: Bench, query_id: int = 1) -> dict[str, Any]:
+    """The last receipt of a query."""
+    return dict(bench.said("inference.receipt", query_id=query_id)[-1].args)
+
+
+def wishes(bench: Bench) -> list[str]:
+    """What core has asked of the supervisor."""
+    return [message["do"] for message in bench.core.bridge.outgoing if "do" in message]

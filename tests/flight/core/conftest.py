@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flight.core.bench import Bench
+from tests.flight.core.bench import Bench, finish
 
 
 @pytest.fixture
@@ -15,3 +15,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def held(bench: Bench) -> Bench:
+    """An answer waits for the verifier's word."""
+    bench.ready()
+    bench.verifier.holds = True
+    bench.ask(1)
+    finish(bench)
+    return bench

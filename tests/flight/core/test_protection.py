@@ -10,7 +10,7 @@ import pytest
 from flight.core.protection import EVENTS_PER_S
 from flight.core.status import Status
 from flight.integrity.protocol import Copied, Found, Guarded, Passed, Rate, Scrub
-from tests.flight.core.bench import Bench
+from tests.flight.core.bench import Bench, wishes
 
 GUARDED = Guarded(
     self_made=True,
@@ -50,23 +50,13 @@ def passed(number: int, asked: int | None = None) -> Passed:
     return Passed(number=number, pages=1138, seconds=0.05, findings=0, deep=False, asked=asked)
 
 
-def events(bench: Bench, name: str) -> list[Any]:
-    """The arguments of all events of that name."""
-    return [one.args["args"] for one in bench.heard if one.name == "event" and one.args["event"] == name]
-
-
-def wishes(bench: Bench) -> list[str]:
-    """What the supervisor is to be asked for."""
-    return [message["do"] for message in bench.core.bridge.outgoing if "do" in message]
-
-
 def channels(bench: Bench) -> dict[str, Any]:
     return bench.core.housekeeping.values(bench.now)
 
 
 def test_what_guards_the_image_is_told(bench: Bench) -> None:
     """As an event, in telemetry, and for the receipts."""
-    assert events(bench, "integrity.guarded") == [{"pages": 1138, "self_made": True, "seconds": pytest.approx(0.2)}]
+    assert bench.events("integrity.guarded") == [{"pages": 1138, "self_made": True, "seconds": pytest.approx(0.2)}]
     values = channels(bench)
     assert (values["MAN_S"], values["GRD_B"], values["SLF_T"], values["SCR_B"]) == (True, 100_000, True, 1e8)
     assert bench.core.runner.custody.manifest_sha256 == bytes.fromhex("ab" * 32)
@@ -82,7 +72,7 @@ def test_damage_is_counted_by_rung(bench: Bench) -> None:
     names = ("FND_N", "FIX_1", "FIX_2", "FIX_3", "FIX_C", "GON_N", "UNR_N")
     assert [values[name] for name in names] == [6, 2, 1, 1, 1, 1, 0]
     assert wishes(bench) == []
-    assert len(events(bench, "integrity.damage_found")) == 6
+    assert len(bench.events("integrity.damage_found")) == 6
 
 
 @pytest.mark.parametrize(
@@ -97,7 +87,7 @@ def test_damage_is_counted_by_rung(bench: Bench) -> None:
 def test_damage_is_told_with_its_place(bench: Bench, said: dict[str, Any], place: str) -> None:
     """The event's sentence never has a hole where parity and codes hold no tensors."""
     bench.core.protection.found(found().model_copy(update=said), bench.now)
-    (event,) = events(bench, "integrity.damage_found")
+    (event,) = bench.events("integrity.damage_found")
     assert event["place"] == place
 
 
@@ -108,7 +98,7 @@ def test_what_no_rung_repairs_asks_for_the_other_slot_once(bench: Bench) -> None
     assert wishes(bench) == ["other_slot"]
     (wish,) = (one for one in bench.core.bridge.outgoing if one.get("do") == "other_slot")
     assert (wish["reason"], wish["detail"]) == ("unrepaired", "Page 0 is unrepaired (chunk 2)")
-    assert [one["chunk"] for one in events(bench, "integrity.damage_unrepaired")] == [2, 2, 2]
+    assert [one["chunk"] for one in bench.events("integrity.damage_unrepaired")] == [2, 2, 2]
     bench.core.protection.heard(GUARDED, bench.now)
     bench.core.protection.found(found("unrepaired"), bench.now)
     assert wishes(bench) == ["other_slot", "other_slot"]
@@ -118,7 +108,7 @@ def test_parity_that_no_rung_repairs_is_told_and_changes_no_slot(bench: Bench) -
     """It acts on no answer, and flash still repairs the image: the model in use is sound."""
     bench.core.protection.found(found("unrepaired", part="parity"), bench.now)
     assert wishes(bench) == []
-    assert len(events(bench, "integrity.damage_found")) == 1
+    assert len(bench.events("integrity.damage_found")) == 1
     assert channels(bench)["UNR_N"] == 1
 
 
@@ -135,10 +125,10 @@ def test_a_burst_is_counted_whole_and_told_in_part(bench: Bench) -> None:
     for page in range(500):
         bench.core.protection.found(found(page=page), bench.now)
     assert channels(bench)["FIX_1"] == 500
-    assert len(events(bench, "integrity.damage_found")) == EVENTS_PER_S
+    assert len(bench.events("integrity.damage_found")) == EVENTS_PER_S
     bench.time += 1.5
     bench.core.protection.found(found(), bench.now)
-    assert len(events(bench, "integrity.damage_found")) == EVENTS_PER_S + 1
+    assert len(bench.events("integrity.damage_found")) == EVENTS_PER_S + 1
 
 
 def test_passes_are_counted_and_age(bench: Bench) -> None:
@@ -161,7 +151,7 @@ def test_a_pass_by_command_is_completed_by_its_own_pass(bench: Bench) -> None:
     bench.core.protection.heard(passed(2, asked.n), bench.now)
     (done,) = [one for one in bench.heard if one.name == "verification.completed"]
     assert done.args["request_id"] == request
-    assert len(events(bench, "integrity.pass_done")) == 1
+    assert len(bench.events("integrity.pass_done")) == 1
 
 
 def test_a_scrubber_that_is_gone_fails_what_it_was_asked_for(bench: Bench) -> None:
@@ -203,7 +193,7 @@ def test_a_copy_that_cannot_be_made_is_told(bench: Bench) -> None:
     assert channels(bench)["SLT_2"] is True
     bench.core.protection.heard(Copied(path="/x", trouble="There is no room"), bench.now)
     assert channels(bench)["SLT_2"] is False
-    assert events(bench, "integrity.copy_refused") == [{"detail": "There is no room"}]
+    assert bench.events("integrity.copy_refused") == [{"detail": "There is no room"}]
 
 
 def test_the_other_slot_is_ready_no_more_once_flight_is_on_it(bench: Bench) -> None:
