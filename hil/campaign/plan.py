@@ -60,7 +60,9 @@ class _Part(BaseModel):
 class Questions(_Part):
     """Which questions are asked; `file` (JSONL) takes the place of cadet's families."""
 
-    families: tuple[str, ...] = ("vessels", "floods", "crops", "fires", "housekeeping", "closed-book")
+    families: tuple[str, ...] = Field(
+        default=("vessels", "floods", "crops", "fires", "housekeeping", "closed-book"), min_length=1
+    )
     count: int = Field(default=24, ge=1, le=10_000)
     seed: int = 1
     file: str = ""

@@ -62,6 +62,7 @@ def test_the_default_arms_are_protected_and_bare() -> None:
         (ONE + '[[strata]]\nname = "b"\n', "stratum 'b' count: Field required"),
         (ONE + "[[strata]]\ncount = 1\n", "stratum 2 name: Field required"),
         (ONE + "what = 1\n", "what"),
+        (ONE + "[questions]\nfamilies = []\n", "questions.families: Tuple should have at least 1 item"),
         (ONE + '[[strata]]\nname = "a"\ncount = 1\n', "same name"),
         ("name = ", "TOML"),
         ('name = "x"\nstrata = []\n', "strata"),
