@@ -16,6 +16,8 @@ from hil.link.faults import Impairments
 
 FOR_EVER: Final = 1_000_000
 """More losses than a campaign causes: safe mode after some restarts in a window is the subject of other tests."""
+FAILURES: Final = 20
+"""More losses than one query meets by a fault that passes; under damage that nothing repairs it has failed."""
 
 
 class LinkNoise(BaseModel):
@@ -73,7 +75,7 @@ class FlightOptions(BaseModel):
                 "restarts": FOR_EVER,
             },
             "faults": {"allowed": True},
-            "core": {"query_failures": FOR_EVER, "queue_length": 64, "hk_period_s": 1.0, "progress_s": 0.02},
+            "core": {"query_failures": FAILURES, "queue_length": 64, "hk_period_s": 1.0, "progress_s": 0.02},
         }
 
 

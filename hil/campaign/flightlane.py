@@ -66,8 +66,8 @@ class FlightLane:
             return ColdDrill(flight, trial, self._kept(flight)).run()
         flight.ready()
         evidence = LiveDrill(flight, trial, self._drawn(flight, trial)).run()
-        if evidence.dead:
-            flight.close()
+        if evidence.dead or evidence.lost or evidence.answer is None:
+            flight.close()  # its query may still be on board, its engine about to end: that is not the next trial's
         return evidence
 
     # ---- inside ----------------------------------------------------------------------------

@@ -192,6 +192,15 @@ def test_a_flip_that_ruins_the_bare_answer_is_repaired_on_a_protected_flight(dri
     assert protected.changed == bare.changed
 
 
+def test_a_query_that_was_given_up_is_not_booked_to_the_next_trial(opened: Open) -> None:
+    """Logits that are never finite, and nothing that repairs: the query is still on board when its trial ends."""
+    drills = opened(BARE, deadline_s=4.0, settle_s=2.0)
+    where = {"tensors": ["blk.0.attn_norm.weight"], "bits": [30]}
+    row = drills.row(drills.drawn("weights", where, "start"), BARE)
+    assert (row.outcome, row.fate) == (Outcome.UNRECOVERABLE, "lost"), row
+    assert drills.row(None, BARE).outcome is Outcome.CLEAN
+
+
 def test_nothing_is_told_of_an_undisturbed_flight(drills: Drills) -> None:
     """No fault, no alarm."""
     assert drills.row(None).outcome is Outcome.CLEAN
