@@ -127,7 +127,7 @@ class SupervisorSettings(Section):
     restarts: int = Field(
         default=5, ge=1, description="Restarts of one child within the window that lead to safe mode."
     )
-    window_s: float = Field(default=300.0, gt=0, description="The window in which restarts are counted, s.")
+    window_s: float = Field(default=900.0, gt=0, description="The window in which restarts are counted, s.")
     watchdog_device: str = Field(
         default="", description="The board's watchdog to feed, such as /dev/watchdog; empty: systemd's alone."
     )

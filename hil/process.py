@@ -93,6 +93,15 @@ class ManagedProcess:
             time.sleep(0.005)
 
 
+def birth(pid: int) -> int:
+    """When a process that runs began, clock ticks after boot (proc(5), field 22): ids are given anew. 0: none runs."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if told[0] in "ZX" else int(told[19])
+
+
 def ended(pid: int) -> bool:
     """Whether no process of that id runs; one that nobody has reaped has ended."""
     try:

@@ -97,7 +97,7 @@ def prepare(
                 image = _copy(source.fileno(), model, directory, size, progress)
                 if image.sha256 != manifest.sha256:
                     image.path.unlink()
-                    raise ManifestMismatch(_difference(model, manifest))
+                    raise ManifestMismatch(_difference(model, manifest, progress))
     except OSError as error:
         raise ImageRefused(f"The model {model} cannot be copied to {directory}: {error.strerror}.") from error
     for path in directory.iterdir():
@@ -106,10 +106,10 @@ def prepare(
     return image
 
 
-def _difference(model: Path, manifest: Manifest) -> str:
+def _difference(model: Path, manifest: Manifest, progress: Progress | None) -> str:
     """What is wrong with the file, chunk by chunk, as a sentence with the tensors' names."""
     try:
-        difference = check(model, manifest)
+        difference = check(model, manifest, progress)
     except ModelFileError as error:
         return str(error)
     if difference.same:

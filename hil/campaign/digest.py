@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from hil.campaign.interval import clopper_pearson, percent_up
+from hil.campaign.interval import clopper_pearson, percent_up, two_digits
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import load_plan
 from hil.errors import CampaignError
@@ -21,7 +21,7 @@ _HEADS: Final = (
 )  # fmt: skip
 _PLACE: Final = re.compile(r"<!-- campaigns -->\n\n((?:\|.*\n)*)")
 _MAP: Final = re.compile(r"<!-- fields (\S+) -->\n\n((?:\|.*\n)*)")
-_FIELD_HEADS: Final = ("field of the GGUF", "single flips", "wrong answers, bare [95 %]")
+_FIELD_HEADS: Final = ("field of the GGUF", "single flips", "wrong answers, bare [95 %]", "refused: logits not finite")
 
 
 def digest(folders: list[Path]) -> str:
@@ -79,14 +79,17 @@ def fields(folder: Path) -> str:
     for field in tables["role"]["bare"]:
         name = f"{field['type']} {field['role']}"
         bits = [one for one in tables["bit"]["bare"] if (one["type"], one["role"]) == (field["type"], field["role"])]
-        lines.append((name, f"{field['trials']:,}", _interval(field)))
+        lines.append((name, f"{field['trials']:,}", _interval(field), f"{field['refused']:,}"))
         hurting = [one for one in bits if one["low"] > HURTS] if field["low"] > HURTS else []
-        lines += [(f"{name}, bit {one['bit']}", f"{one['trials']:,}", _interval(one)) for one in reversed(hurting)]
+        lines += [
+            (f"{name}, bit {one['bit']}", f"{one['trials']:,}", _interval(one), f"{one['refused']:,}")
+            for one in reversed(hurting)
+        ]
         if hurting:
             rest = [one for one in bits if one not in hurting]
-            hits, trials = (sum(one[key] for one in rest) for key in ("hits", "trials"))
+            hits, trials, refused = (sum(one[key] for one in rest) for key in ("hits", "trials", "refused"))
             found = asdict(clopper_pearson(hits, trials))
-            lines.append((f"{name}, its {len(rest)} other bits", f"{trials:,}", _interval(found)))
+            lines.append((f"{name}, its {len(rest)} other bits", f"{trials:,}", _interval(found), f"{refused:,}"))
     return _markdown(_FIELD_HEADS, lines)
 
 
@@ -128,9 +131,9 @@ def _cells(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _interval(cell: dict[str, Any]) -> str:
-    low, high = (f"{100 * cell[end]:.2g}" for end in ("low", "high"))
+    low, high = two_digits(100 * cell["low"]), percent_up(cell["high"]).removesuffix(" %")
     return f"{cell['hits']:,} of {cell['trials']:,} = {_share(cell['rate'])} [{low}, {high}]"
 
 
 def _share(rate: float) -> str:
-    return f"{100 * rate:.2g} %"
+    return f"{two_digits(100 * rate)} %"

@@ -46,7 +46,12 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> I
 def percent_up(rate: float) -> str:
     """A bound in percent, two digits, rounded up: one that was rounded down would promise more than was shown."""
     unit = 10.0 ** (math.floor(math.log10(100 * rate)) - 1)
-    return f"{math.ceil(100 * rate / unit - 1e-9) * unit:.2g} %"
+    return f"{two_digits(math.ceil(100 * rate / unit - 1e-9) * unit)} %"
+
+
+def two_digits(value: float) -> str:
+    """A number of 0 to 100 as people write it: two digits that count, and 100 for what would be 1e+02."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
 
 
 def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float:

@@ -30,6 +30,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from flight.settings import FlightSettings
 from hil.campaign.interval import Interval
 
 RATES: Final = tuple(10 ** (-11 + step / 4) for step in range(21))
@@ -42,8 +43,8 @@ CITED: Final = (
 )
 RELOAD_DAYS: Final = 1.0
 """Assumed time from one load of the unprotected model to the next, days."""
-WINDOW_S: Final = 3.0
-"""Assumed longest time that a flip stands unfound when protected: scrubber period 1 s, and an answer of 2 s."""
+ANSWER_S: Final = 2.0
+"""Assumed time of an answer, at least, s."""
 _DAY_S: Final = 86400.0
 
 
@@ -81,7 +82,7 @@ def wrong_standing(upsets: float, share: float, days: float = RELOAD_DAYS) -> fl
     return 1e6 * (x / 2 if x < 1e-6 else 1 + math.expm1(-x) / x)
 
 
-def wrong_windowed(upsets: float, share: float, seconds: float = WINDOW_S) -> float:
+def wrong_windowed(upsets: float, share: float, seconds: float) -> float:
     """Wrong answers per million when a flip can only matter within `seconds`."""
     return -1e6 * math.expm1(-upsets * share * seconds / _DAY_S)
 
@@ -94,14 +95,23 @@ def saa_wave() -> tuple[float, float, float]:
     return wave.saa_minutes / wave.orbit_minutes, wave.density(0.0), wave.density(wave.saa_minutes)
 
 
-def mission(bits: int, bare: Interval, protected: Interval | None) -> list[Point]:
-    """The mission over `RATES` for a model of `bits`, given the measured shares of corrupting upsets."""
+def window_s(bits: int, answer_s: float) -> float:
+    """Longest time that a flip can act when protected, s: a pass of the scrubber at its default rate, and an answer."""
+    own = FlightSettings().integrity
+    return max(own.scrub_period_s, bits / 8 / own.scrub_bytes_per_s) + max(ANSWER_S, answer_s)
+
+
+def mission(bits: int, bare: Interval, protected: Interval | None, window: float) -> list[Point]:
+    """The mission over `RATES` for a model of `bits`, given the measured shares of corrupting upsets.
+
+    `window`: see `window_s`.
+    """
     inside, peak, quiet = saa_wave()
     bound = protected.high if protected else math.nan
     points = []
     for rate in RATES:
         upsets = upsets_per_day(rate, bits)
-        within, outside = wrong_windowed(peak * upsets, bound), wrong_windowed(quiet * upsets, bound)
+        within, outside = (wrong_windowed(pace * upsets, bound, window) for pace in (peak, quiet))
         points.append(
             Point(
                 rate=rate,

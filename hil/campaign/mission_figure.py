@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hil.campaign.interval import percent_up
-from hil.campaign.mission import CITED, RELOAD_DAYS, WINDOW_S, saa_wave
+from hil.campaign.mission import CITED, RELOAD_DAYS, saa_wave
 
 Where = tuple[Literal["-", ":"], str]
 
@@ -52,7 +52,7 @@ def caption(found: dict[str, Any]) -> str:
     if (protected := found["protected"]) is not None:
         parts.append(
             f"Protected: after {_of(protected)}, so the curves are bounds, made of the upper end of the 95 % interval "
-            f"(≤ {percent_up(protected['high'])}), with an upset found within {WINDOW_S:g} s."
+            f"(≤ {percent_up(protected['high'])}), with an upset found within {found['window_s']:.2g} s."
         )
     parts.append(
         f"Within the SAA are {100 * inside:.0f} % of the time and, by a square wave, {100 * inside * peak:.0f} % of "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_size, upper_bound
-from hil.campaign.mission import mission
+from hil.campaign.mission import mission, window_s
 from hil.campaign.outcome import Outcome, Silent
 from hil.campaign.plan import Plan, Stratum
 from hil.campaign.row import UNTOLD
@@ -256,12 +256,14 @@ def _mission(frame: pd.DataFrame, plan: Plan, document: dict[str, Any]) -> dict[
         return None
     share = _silent(rows, bare[0])
     shielded = _silent(rows, gated[0]) if gated else None
+    window = window_s(bits, float(rows.seconds.median()))
     return {
         "kind": "derived: shares measured, upset rates cited, formulas in hil/campaign/mission.py",
         "bits": bits,
+        "window_s": window,
         "bare": asdict(share),
         "protected": asdict(shielded) if shielded else None,
-        "points": [asdict(point) for point in mission(bits, share, shielded)],
+        "points": [asdict(point) for point in mission(bits, share, shielded, window)],
     }
 
 

@@ -121,7 +121,11 @@ def inject(
             return
         made = do(one, victim)
         held = hold_s is not None or _lasts(one)
-        record(victim, made, held=held)
+        try:
+            record(victim, made, held=held)
+        except FaultError:
+            made.undo()  # what is not noted could not be taken back later
+            raise
         typer.echo(json_.dumps(document(made), ensure_ascii=False) if json else f"{made}\n{again}")
         if made.acted is None and not made.activated:  # what waits for a call has had no time to act
             typer.echo("Nothing changed: what was meant is not there, or had that value.", err=True)

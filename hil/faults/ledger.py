@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,8 @@ from hil.faults.injection import Change, Injection, take_back
 from hil.faults.memory import gone
 from hil.faults.targets import Mender, target_of
 from hil.faults.victim import Victim
+from hil.files import write_whole
+from hil.process import birth
 
 NAME: Final = "injections.jsonl"
 SCHEMA: Final = "orbitlm.injection/1"
@@ -34,7 +38,7 @@ class Undone:
 class _Entry:
     """A line of the ledger. `path`: of the stored file that was hit, which a flight that is down cannot tell.
 
-    `held_by`: the process that keeps it up and takes it back when it ends; 0, nobody needs to.
+    `held_by`: the process that keeps it up and takes it back when it ends, as its id and birth; nobody: (0, 0).
     """
 
     sentence: str
@@ -42,7 +46,7 @@ class _Entry:
     changed: tuple[Change, ...]
     note: str
     path: str
-    held_by: int
+    held_by: tuple[int, int]
 
     @classmethod
     def of(cls, line: str) -> Self:
@@ -50,15 +54,17 @@ class _Entry:
         try:
             told = json.loads(line)
             changed = tuple(Change(**one) for one in told["changed"])
-            path, held_by = told.get("path", ""), int(told.get("held_by", 0))
-            return cls(told["sentence"], told["fault"], changed, told["note"], path, held_by)
+            pid, born = told.get("held_by", (0, 0))
+            path = told.get("path", "")
+            return cls(told["sentence"], told["fault"], changed, told["note"], path, (int(pid), int(born)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FaultError(f"no injection can be read from the line {line[:40]!r}.") from error
 
     def way(self, victim: Victim) -> Callable[[], None] | None:
         """How it is taken back from here, None where there is no way. Raises `FaultError` where it cannot be told."""
-        if self.held_by and Path(f"/proc/{self.held_by}").exists():
-            raise FaultError(f"process {self.held_by} holds it; end that one, and it is taken back.")
+        holder, born = self.held_by
+        if holder and birth(holder) == born:
+            raise FaultError(f"process {holder} holds it; end that one, and it is taken back.")
         if self.changed and all(one.where for one in self.changed):
             return None if self._ended else partial(take_back, self.changed)
         fault = Fault.from_dict(self.fault)
@@ -98,7 +104,7 @@ def record(victim: Victim, injection: Injection, *, held: bool = False) -> None:
     """Add an injection; `held`: this process keeps it up. Raises `FaultError`."""
     path = victim.need("data") / NAME
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with _alone(path), path.open("a", encoding="utf-8") as file:
             file.write(_line(victim, injection, held) + "\n")
     except OSError as error:
         raise FaultError(f"The injection cannot be noted in {path}: {error.strerror}.") from error
@@ -107,10 +113,12 @@ def record(victim: Victim, injection: Injection, *, held: bool = False) -> None:
 def strike_out(victim: Victim, injection: Injection) -> None:
     """Forget an injection that this process held and has taken back: there is nothing left to undo."""
     path = victim.need("data") / NAME
-    lines, line = _lines(path), _line(victim, injection, held=True)
-    if line in lines:
-        del lines[len(lines) - 1 - lines[::-1].index(line)]
-        _keep(path, lines)
+    line = _line(victim, injection, held=True)
+    with _alone(path):
+        lines = _lines(path)
+        if line in lines:
+            del lines[len(lines) - 1 - lines[::-1].index(line)]
+            _keep(path, lines)
 
 
 def undo_last(victim: Victim) -> Undone:
@@ -120,6 +128,11 @@ def undo_last(victim: Victim) -> Undone:
     cut): they are struck out, having been told once. Where a way failed the injection stays noted: it may open again.
     """
     path = victim.need("data") / NAME
+    with _alone(path):
+        return _undo_last(victim, path)
+
+
+def _undo_last(victim: Victim, path: Path) -> Undone:
     lines = _lines(path)
     if not lines:
         raise FaultError(f"Nothing is noted in {path}, so there is nothing to take back.")
@@ -152,7 +165,7 @@ def _line(victim: Victim, injection: Injection, held: bool) -> str:
     if file is not None:
         line["path"] = str(file.absolute())
     if held:
-        line["held_by"] = os.getpid()
+        line["held_by"] = (os.getpid(), birth(os.getpid()))
     return json.dumps(line, ensure_ascii=False)
 
 
@@ -161,4 +174,15 @@ def _lines(path: Path) -> list[str]:
 
 
 def _keep(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(path, "".join(f"{line}\n" for line in lines))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time: what another notes between reading and writing would be lost."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

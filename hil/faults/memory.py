@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from hil.errors import FaultError
+from hil.process import birth
 
 _PID: Final = "pid:"
 _ADDRESSES: Final = 1 << 47
@@ -28,7 +29,7 @@ class Memory(Protocol):
     def read(self, offset: int, count: int) -> bytes: ...
     def write(self, offset: int, data: bytes) -> None: ...
     def locate(self, offset: int) -> tuple[str, int]:
-        """Where a byte lies for all: a path, or "pid:N", and the offset or address there (`memory_at`)."""
+        """Where a byte lies for all: a path, or "pid:N@BIRTH", and the offset or address there (`memory_at`)."""
         ...
 
 
@@ -104,7 +105,11 @@ class ProcessMemory:
 
     def locate(self, offset: int) -> tuple[str, int]:
         """The process, and the address in it."""
-        return f"{_PID}{self.pid}", self.base + offset
+        return self._where, self.base + offset
+
+    @cached_property
+    def _where(self) -> str:
+        return f"{_PID}{self.pid}@{birth(self.pid)}"
 
     def write(self, offset: int, data: bytes) -> None:
         """Change bytes of the process."""
@@ -129,9 +134,12 @@ def whole(pid: int) -> ProcessMemory:
 
 def gone(where: str) -> bool:
     """Whether `where` is a process that has ended, and its memory with it."""
-    return where.startswith(_PID) and not Path(f"/proc/{where.removeprefix(_PID)}").exists()
+    pid, _, born = where.removeprefix(_PID).partition("@")
+    return where.startswith(_PID) and birth(int(pid)) != int(born or -1)
 
 
 def memory_at(where: str) -> FileMemory | ProcessMemory:
     """The memory that `locate` named."""
-    return whole(int(where.removeprefix(_PID))) if where.startswith(_PID) else FileMemory(Path(where))
+    if not where.startswith(_PID):
+        return FileMemory(Path(where))
+    return whole(int(where.removeprefix(_PID).partition("@")[0]))

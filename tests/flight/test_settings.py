@@ -49,3 +49,10 @@ def test_addresses() -> None:
 
 def test_without_insecure_nothing_beyond_loopback_and_with_it_anything() -> None:
     check(FlightSettings.model_validate({"link": {"bind": "0.0.0.0:10025", "insecure": True}}))
+
+
+def test_the_window_of_restarts_holds_as_many_of_the_slowest_hangs_as_end_in_the_other_slot() -> None:
+    """Else a model that hangs while it loads would be started for ever: never five losses in one window."""
+    settings = FlightSettings()
+    own, slowest_s = settings.supervisor, max(settings.engine.loading_s, settings.engine.first_token_s)
+    assert own.restarts * (slowest_s + own.backoff_max_s + own.answer_s) <= own.window_s

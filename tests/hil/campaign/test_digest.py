@@ -59,7 +59,7 @@ def test_a_damaged_summary_is_named_with_what_helps(text: str, tmp_path: Path) -
 
 def test_the_map_of_fields_tells_the_bits_that_hurt_and_sums_up_the_others(tmp_path: Path) -> None:
     def cell(hits: int, trials: int, **what: object) -> dict[str, object]:
-        return {**what, **asdict(clopper_pearson(hits, trials))}
+        return {**what, "refused": hits + 1, **asdict(clopper_pearson(hits, trials))}
 
     scale, weight = {"type": "Q8_0", "role": "scale"}, {"type": "Q8_0", "role": "weight"}
     tables = {

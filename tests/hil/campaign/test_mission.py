@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from hil.campaign.interval import Interval, clopper_pearson
-from hil.campaign.mission import RATES, RELOAD_DAYS, mission, saa_wave, wrong_standing, wrong_windowed
+from hil.campaign.mission import RATES, RELOAD_DAYS, mission, saa_wave, window_s, wrong_standing, wrong_windowed
 from hil.campaign.mission_figure import caption, draw_mission
 from hil.faults.patterns import Poisson
 
@@ -28,6 +28,12 @@ def test_a_window_of_a_day_counts_every_upset_of_the_day() -> None:
     assert wrong_windowed(1e-6, 0.5, 86400) == pytest.approx(0.5, rel=1e-5)
 
 
+def test_a_flip_can_act_for_a_pass_and_an_answer() -> None:
+    """Of a small model the scrubber's period counts; of a large one what a pass takes, and its own answers."""
+    assert window_s(8 * 4_657_248, 0.1) == pytest.approx(3.0)
+    assert window_s(8 * 640_000_000, 6.0) == pytest.approx(12.4)
+
+
 def test_the_square_wave_keeps_its_mean() -> None:
     inside, peak, quiet = saa_wave()
     assert inside * peak + (1 - inside) * quiet == pytest.approx(1.0)
@@ -36,7 +42,7 @@ def test_the_square_wave_keeps_its_mean() -> None:
 @given(st.integers(0, 50), st.integers(50, 500))
 @settings(max_examples=30, deadline=None)
 def test_more_upsets_never_make_a_mission_better(hits: int, trials: int) -> None:
-    points = mission(8 * 4_657_248, clopper_pearson(hits, trials), clopper_pearson(0, 1000))
+    points = mission(8 * 4_657_248, clopper_pearson(hits, trials), clopper_pearson(0, 1000), 3.0)
     assert len(points) == len(RATES)
     for one, other in pairwise(points):
         assert one.bare_wrong <= other.bare_wrong <= 1e6
@@ -48,7 +54,7 @@ def test_more_upsets_never_make_a_mission_better(hits: int, trials: int) -> None
 def test_a_days_failures_are_the_mean_of_their_paces_within_and_outside_of_the_saa() -> None:
     inside, peak, quiet = saa_wave()
     bare, protected = clopper_pearson(5, 100), clopper_pearson(0, 100)
-    for point in mission(8_000_000, bare, protected):
+    for point in mission(8_000_000, bare, protected, 3.0):
         assert point.bare_failures_per_day == pytest.approx(point.upsets_per_day * 0.05)
         assert point.bare_failures_per_day_low < point.bare_failures_per_day < point.bare_failures_per_day_high
         assert point.protected_failures_per_day_bound == pytest.approx(point.upsets_per_day * protected.high)
@@ -76,9 +82,9 @@ def test_an_unprotected_answer_within_the_saa_is_wrong_as_often_as_any_other() -
 
 def drawn(protected: Interval | None) -> tuple[dict[str, Any], list[list[Any]]]:
     """The values of a mission, and the lines in each panel of its figure."""
-    points = [asdict(point) for point in mission(8_000_000, clopper_pearson(5, 100), protected)]
+    points = [asdict(point) for point in mission(8_000_000, clopper_pearson(5, 100), protected, 3.0)]
     bare, shielded = asdict(clopper_pearson(5, 100)), asdict(protected) if protected else None
-    found = {"bits": 8_000_000, "bare": bare, "protected": shielded, "points": points}
+    found = {"bits": 8_000_000, "window_s": 3.0, "bare": bare, "protected": shielded, "points": points}
     figure = Figure()
     assert draw_mission(figure, found, "m")
     return found, [[line for line in axes.lines if len(line.get_xdata()) == len(RATES)] for axes in figure.axes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hil.cli import app
+from hil.faults.ledger import NAME
+from hil.faults.memory import ProcessMemory, gone
+from hil.process import birth
 from hil.spacecraft import Spacecraft
 from models import cadet_path
 
@@ -186,6 +190,27 @@ def test_what_another_process_holds_is_left_to_it_while_it_lives(data: Path, ima
     assert run(data, "--undo").exit_code == 0
     assert image.read_bytes() == right
     assert noted(data) == []
+
+
+def test_an_id_that_another_process_has_by_now_holds_nothing_and_is_not_written_to(data: Path, image: Path) -> None:
+    """Ids are given anew: the ledger knows a process by its birth, too."""
+    right = image.read_bytes()
+    run(data, "--seed", "1")
+    (line,) = noted(data)
+    (data / NAME).write_text(json.dumps({**json.loads(line), "held_by": [os.getpid(), birth(os.getpid()) - 1]}) + "\n")
+    assert run(data, "--undo").exit_code == 0
+    assert image.read_bytes() == right
+    assert not gone(ProcessMemory(os.getpid(), 0, 1, "us").locate(0)[0])
+    assert gone(f"pid:{os.getpid()}@{birth(os.getpid()) - 1}")
+
+
+def test_what_cannot_be_noted_is_not_done(data: Path, image: Path) -> None:
+    right = image.read_bytes()
+    (data / NAME).mkdir()
+    refused = run(data, "--seed", "1")
+    assert refused.exit_code == 1
+    assert "cannot be noted" in refused.output
+    assert image.read_bytes() == right
 
 
 @pytest.mark.slow
