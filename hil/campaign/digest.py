@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hil.campaign.interval import clopper_pearson, percent_up, two_digits
 from hil.campaign.outcome import Outcome
-from hil.campaign.plan import load_plan
+from hil.campaign.plan import Plan
 from hil.errors import CampaignError
 from hil.files import read_json
 
@@ -39,7 +39,7 @@ def _row(folder: Path) -> tuple[tuple[int, str], tuple[str, ...]]:
     """A campaign's place among the others and its cells."""
     with _whole(folder):
         values = _summary(folder)
-        return _rank(values["plan"]), _cells(values)
+        return _rank(values["plan"]), _cells(values, _plan(folder))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -49,6 +49,19 @@ def _summary(folder: Path) -> dict[str, Any]:
     if values is None:
         raise CampaignError(f"There is no finished campaign in {folder} (no summary.json): run it, or `report` it.")
     return values
+
+
+def _plan(folder: Path) -> Plan:
+    """The plan as it was run, which its file need not be any more."""
+    document = read_json(folder / "campaign.json")
+    if document is None:
+        raise CampaignError(f"There is no campaign.json in {folder}, which says what was asked for.")
+    return Plan.model_validate(document["plan"])
+
+
+def _bare(plan: Plan) -> str | None:
+    """The arm without protection, if there is one."""
+    return next((name for name, arm in plan.arms.items() if arm.assurance == "none"), None)
 
 
 @contextmanager
@@ -74,11 +87,13 @@ def filled(page: str, folder: Path) -> str:
 def fields(folder: Path) -> str:
     """The map of fields in the bare arm, in Markdown: each field, and of one that hurts those of its bits that do."""
     with _whole(folder):
-        tables = _summary(folder)["tables"]
+        tables, bare = _summary(folder)["tables"], _bare(_plan(folder))
+    if bare is None:
+        raise CampaignError(f"The campaign in {folder} has no arm without protection: it tells of no field.")
     lines: list[tuple[str, ...]] = []
-    for field in tables["role"]["bare"]:
+    for field in tables["role"][bare]:
         name = f"{field['type']} {field['role']}"
-        bits = [one for one in tables["bit"]["bare"] if (one["type"], one["role"]) == (field["type"], field["role"])]
+        bits = [one for one in tables["bit"][bare] if (one["type"], one["role"]) == (field["type"], field["role"])]
         lines.append((name, f"{field['trials']:,}", _interval(field), f"{field['refused']:,}"))
         hurting = [one for one in bits if one["low"] > HURTS] if field["low"] > HURTS else []
         lines += [
@@ -108,9 +123,9 @@ def _rank(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def _cells(values: dict[str, Any]) -> tuple[str, ...]:
-    plan = load_plan(values["plan"])
-    protected_arm, bare = values["arms"]["protected"], values["arms"].get("bare")
+def _cells(values: dict[str, Any], plan: Plan) -> tuple[str, ...]:
+    gated = next((arm.name for arm in plan.arm_values() if arm.gated), next(iter(plan.arms)))
+    protected_arm, bare = values["arms"][gated], values["arms"].get(_bare(plan))
     protected = protected_arm["outcomes"]
     silent = protected[Outcome.SILENT]
     said = f"{silent['hits']:,} (≤ {percent_up(silent['high'])})"
@@ -120,7 +135,7 @@ def _cells(values: dict[str, Any]) -> tuple[str, ...]:
         by_question = f"{asked['trials']:,} questions: ≤ {percent_up(asked['high'])}"
         said += f"; false alarms {alarms['hits']:,} (≤ {percent_up(alarms['high'])}; {by_question})"
     return (
-        f"`{values['plan']}`: {plan.short}",
+        f"`{values['plan']}`: {plan.short or plan.description or '–'}",
         f"{values['injections']:,}",
         said,
         f"{protected[Outcome.REFUSED]['hits']:,}",

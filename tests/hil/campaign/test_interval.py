@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hil.campaign.interval import clopper_pearson, sample_size, upper_bound
+from hil.campaign.interval import clopper_pearson, percent_up, sample_size, upper_bound
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,10 @@ def test_sample_sizes_are_those_of_leveugle() -> None:
     assert sample_size(10**10, 0.05) == 385
     assert sample_size(10**10, 0.01, 0.99) == 16588
     assert sample_size(1000, 0.05) < 385
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1.0, "100 %"), (0.9955, "100 %"), (0.994, "100 %"), (0.99, "99 %"), (0.001034, "0.11 %")]
+)
+def test_a_bound_is_told_in_two_digits_rounded_up(rate: float, text: str) -> None:
+    assert percent_up(rate) == text
