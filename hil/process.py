@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from flight.integrity.mappings import start_time
 from hil.errors import StackError
 
 TAIL_LINES = 30
@@ -88,18 +89,16 @@ class ManagedProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
         # Orphans are reaped by process 1, which in a container may take seconds to it, or never come to it.
-        until = time.monotonic() + KILLED_S
-        while not all(ended(process.pid) for process in family) and time.monotonic() < until:
-            time.sleep(0.005)
+        with contextlib.suppress(StackError):
+            wait_for(lambda: all(ended(process.pid) for process in family), "its end", KILLED_S, pause_s=0.005)
 
 
 def birth(pid: int) -> int:
-    """When a process that runs began, clock ticks after boot (proc(5), field 22): ids are given anew. 0: none runs."""
+    """When a process that runs began (`start_time`): ids are given anew. 0: none runs."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return 0 if ended(pid) else start_time(pid)
     except OSError:
         return 0
-    return 0 if told[0] in "ZX" else int(told[19])
 
 
 def ended(pid: int) -> bool:

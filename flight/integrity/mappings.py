@@ -166,7 +166,7 @@ class CodeImage:
         self._files = files
         self._sealed: dict[int, int] = {}
         """CRC of relocated pages by address, as they were when first seen."""
-        self._began = _start_time(pid)
+        self._began = start_time(pid)
 
     @classmethod
     def of(cls, pid: int, files: Files | None = None) -> Self:
@@ -191,7 +191,7 @@ class CodeImage:
         return self._walk(judge=True)
 
     def _walk(self, *, judge: bool) -> Iterator[int | Damage]:
-        if _start_time(self.pid) != self._began:
+        if start_time(self.pid) != self._began:
             raise ProcessLookupError(f"process {self.pid} is another one by now")
         regions = self._regions()
         memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
@@ -291,6 +291,6 @@ def _present(pagemap: int, address: int, count: int) -> list[int]:
     return [number for number, entry in enumerate(entries) if entry & _PRESENT]
 
 
-def _start_time(pid: int) -> int:
+def start_time(pid: int) -> int:
     """When the process began, in clock ticks after boot (proc(5), field 22): a process id may be given anew."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

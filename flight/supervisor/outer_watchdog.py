@@ -17,7 +17,6 @@ from typing import Protocol
 AGAIN_S = 0.1
 """After a meal that was withheld: how soon to look again, s. The meal is overdue, and one short loss is no hang."""
 
-
 _WDIOC_KEEPALIVE = 0x80045705  # linux/watchdog.h: _IOR('W', 5, int)
 _WDIOC_SETTIMEOUT = 0xC0045706  # linux/watchdog.h: _IOWR('W', 6, int)
 _MAGIC_CLOSE = b"V"

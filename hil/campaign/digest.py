@@ -12,6 +12,7 @@ from typing import Any, Final
 from hil.campaign.interval import clopper_pearson, percent_up, two_digits
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import Plan
+from hil.campaign.results import Results
 from hil.errors import CampaignError
 from hil.files import read_json
 
@@ -53,15 +54,7 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def _plan(folder: Path) -> Plan:
     """The plan as it was run, which its file need not be any more."""
-    document = read_json(folder / "campaign.json")
-    if document is None:
-        raise CampaignError(f"There is no campaign.json in {folder}, which says what was asked for.")
-    return Plan.model_validate(document["plan"])
-
-
-def _bare(plan: Plan) -> str | None:
-    """The arm without protection, if there is one."""
-    return next((name for name, arm in plan.arms.items() if arm.assurance == "none"), None)
+    return Plan.model_validate(Results(folder).document()["plan"])
 
 
 @contextmanager
@@ -87,7 +80,7 @@ def filled(page: str, folder: Path) -> str:
 def fields(folder: Path) -> str:
     """The map of fields in the bare arm, in Markdown: each field, and of one that hurts those of its bits that do."""
     with _whole(folder):
-        tables, bare = _summary(folder)["tables"], _bare(_plan(folder))
+        tables, bare = _summary(folder)["tables"], _plan(folder).bare
     if bare is None:
         raise CampaignError(f"The campaign in {folder} has no arm without protection: it tells of no field.")
     lines: list[tuple[str, ...]] = []
@@ -125,7 +118,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _cells(values: dict[str, Any], plan: Plan) -> tuple[str, ...]:
     gated = next((arm.name for arm in plan.arm_values() if arm.gated), next(iter(plan.arms)))
-    protected_arm, bare = values["arms"][gated], values["arms"].get(_bare(plan))
+    protected_arm, bare = values["arms"][gated], values["arms"].get(plan.bare)
     protected = protected_arm["outcomes"]
     silent = protected[Outcome.SILENT]
     said = f"{silent['hits']:,} (≤ {percent_up(silent['high'])})"

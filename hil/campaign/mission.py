@@ -30,7 +30,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from flight.settings import FlightSettings
+from flight.settings import IntegritySettings
 from hil.campaign.interval import Interval
 
 RATES: Final = tuple(10 ** (-11 + step / 4) for step in range(21))
@@ -97,7 +97,7 @@ def saa_wave() -> tuple[float, float, float]:
 
 def window_s(bits: int, answer_s: float) -> float:
     """Longest time that a flip can act when protected, s: a pass of the scrubber at its default rate, and an answer."""
-    own = FlightSettings().integrity
+    own = IntegritySettings()
     return max(own.scrub_period_s, bits / 8 / own.scrub_bytes_per_s) + max(ANSWER_S, answer_s)
 
 

@@ -121,6 +121,11 @@ class Plan(_Part):
         return self
 
     @property
+    def bare(self) -> str | None:
+        """The arm without protection, if there is one."""
+        return next((name for name, arm in self.arms.items() if arm.assurance == "none"), None)
+
+    @property
     def total(self) -> int:
         """Injections of the whole plan; each is run in every arm."""
         return sum(stratum.count for stratum in self.strata)

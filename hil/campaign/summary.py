@@ -249,12 +249,11 @@ def uniform(frame: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 def _mission(frame: pd.DataFrame, plan: Plan, document: dict[str, Any]) -> dict[str, Any] | None:
     """The mission figure's values; None where no stratum is uniform over the model, or none is bare."""
     rows = uniform(frame, plan)
-    bare = [name for name, arm in plan.arms.items() if arm.assurance == "none"]
     gated = [arm.name for arm in plan.arm_values() if arm.gated and arm.assurance == "full"]
     bits = _bits(document)
-    if rows.empty or not bare or not bits:
+    if rows.empty or plan.bare is None or not bits:
         return None
-    share = _silent(rows, bare[0])
+    share = _silent(rows, plan.bare)
     shielded = _silent(rows, gated[0]) if gated else None
     window = window_s(bits, float(rows.seconds.median()))
     return {

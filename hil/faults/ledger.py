@@ -15,11 +15,10 @@ from typing import Any, Final, Self
 from hil.errors import FaultError
 from hil.faults.fault import Fault
 from hil.faults.injection import Change, Injection, take_back
-from hil.faults.memory import gone
+from hil.faults.memory import gone, named, pid_of
 from hil.faults.targets import Mender, target_of
 from hil.faults.victim import Victim
 from hil.files import write_whole
-from hil.process import birth
 
 NAME: Final = "injections.jsonl"
 SCHEMA: Final = "orbitlm.injection/1"
@@ -38,7 +37,7 @@ class Undone:
 class _Entry:
     """A line of the ledger. `path`: of the stored file that was hit, which a flight that is down cannot tell.
 
-    `held_by`: the process that keeps it up and takes it back when it ends, as its id and birth; nobody: (0, 0).
+    `held_by`: the process that keeps it up and takes it back when it ends (`memory.named`); empty: nobody needs to.
     """
 
     sentence: str
@@ -46,7 +45,7 @@ class _Entry:
     changed: tuple[Change, ...]
     note: str
     path: str
-    held_by: tuple[int, int]
+    held_by: str
 
     @classmethod
     def of(cls, line: str) -> Self:
@@ -54,17 +53,15 @@ class _Entry:
         try:
             told = json.loads(line)
             changed = tuple(Change(**one) for one in told["changed"])
-            pid, born = told.get("held_by", (0, 0))
-            path = told.get("path", "")
-            return cls(told["sentence"], told["fault"], changed, told["note"], path, (int(pid), int(born)))
+            path, held_by = told.get("path", ""), told.get("held_by", "")
+            return cls(told["sentence"], told["fault"], changed, told["note"], path, held_by)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FaultError(f"no injection can be read from the line {line[:40]!r}.") from error
 
     def way(self, victim: Victim) -> Callable[[], None] | None:
         """How it is taken back from here, None where there is no way. Raises `FaultError` where it cannot be told."""
-        holder, born = self.held_by
-        if holder and birth(holder) == born:
-            raise FaultError(f"process {holder} holds it; end that one, and it is taken back.")
+        if self.held_by and not gone(self.held_by):
+            raise FaultError(f"process {pid_of(self.held_by)} holds it; end that one, and it is taken back.")
         if self.changed and all(one.where for one in self.changed):
             return None if self._ended else partial(take_back, self.changed)
         fault = Fault.from_dict(self.fault)
@@ -165,7 +162,7 @@ def _line(victim: Victim, injection: Injection, held: bool) -> str:
     if file is not None:
         line["path"] = str(file.absolute())
     if held:
-        line["held_by"] = (os.getpid(), birth(os.getpid()))
+        line["held_by"] = named(os.getpid())
     return json.dumps(line, ensure_ascii=False)
 
 

@@ -109,7 +109,7 @@ class ProcessMemory:
 
     @cached_property
     def _where(self) -> str:
-        return f"{_PID}{self.pid}@{birth(self.pid)}"
+        return named(self.pid)
 
     def write(self, offset: int, data: bytes) -> None:
         """Change bytes of the process."""
@@ -132,14 +132,23 @@ def whole(pid: int) -> ProcessMemory:
     return ProcessMemory(pid, 0, _ADDRESSES, f"process {pid}")
 
 
+def named(pid: int) -> str:
+    """A process that runs, by its id and its birth."""
+    return f"{_PID}{pid}@{birth(pid)}"
+
+
+def pid_of(where: str) -> int:
+    """The id in such a name."""
+    return int(where.removeprefix(_PID).partition("@")[0])
+
+
 def gone(where: str) -> bool:
     """Whether `where` is a process that has ended, and its memory with it."""
-    pid, _, born = where.removeprefix(_PID).partition("@")
-    return where.startswith(_PID) and birth(int(pid)) != int(born or -1)
+    return where.startswith(_PID) and named(pid_of(where)) != where
 
 
 def memory_at(where: str) -> FileMemory | ProcessMemory:
     """The memory that `locate` named."""
     if not where.startswith(_PID):
         return FileMemory(Path(where))
-    return whole(int(where.removeprefix(_PID).partition("@")[0]))
+    return whole(pid_of(where))

@@ -197,11 +197,12 @@ def test_an_id_that_another_process_has_by_now_holds_nothing_and_is_not_written_
     right = image.read_bytes()
     run(data, "--seed", "1")
     (line,) = noted(data)
-    (data / NAME).write_text(json.dumps({**json.loads(line), "held_by": [os.getpid(), birth(os.getpid()) - 1]}) + "\n")
+    another = f"pid:{os.getpid()}@{birth(os.getpid()) - 1}"
+    (data / NAME).write_text(json.dumps({**json.loads(line), "held_by": another}) + "\n")
     assert run(data, "--undo").exit_code == 0
     assert image.read_bytes() == right
     assert not gone(ProcessMemory(os.getpid(), 0, 1, "us").locate(0)[0])
-    assert gone(f"pid:{os.getpid()}@{birth(os.getpid()) - 1}")
+    assert gone(another)
 
 
 def test_what_cannot_be_noted_is_not_done(data: Path, image: Path) -> None:
