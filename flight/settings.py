@@ -78,6 +78,10 @@ class ModelSettings(Section):
     gpu_layers: int = Field(
         default=0, ge=0, le=10000, description="Layers for a GPU, outside the scrubbed image: never VERIFIED; 0: none."
     )
+    own_kernel: bool = Field(
+        default=True,
+        description="Own kernel for batches of Q8_0 where the CPU has AVX-512 VNNI: same bits, half the time.",
+    )
     shm_dir: str = Field(
         default="", description="Where the RAM image lies; empty: /dev/shm, or a temporary folder without one."
     )

@@ -9,7 +9,7 @@ say() { printf '%s\n' "orbitlm: $*"; }
 stop() { say "$*" >&2; exit 1; }
 
 [ -f "requirements/$wanted.txt" ] || stop "expected one of hil, test, flight, ground; found '$wanted'."
-state=$(cat pyproject.toml requirements/build.txt "requirements/$wanted.txt" | cksum | tr ' ' '-')
+state=$(cat pyproject.toml requirements/build.txt "requirements/$wanted.txt" flight/inference/kernel/library/q8_0.c | cksum | tr ' ' '-')
 stamp=.venv/orbitlm-$wanted
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; then exit 0; fi
 

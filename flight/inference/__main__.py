@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     duty = Duty(ControlChannel.from_fd(given.control_fd))
     duty.catch_signals()
-    binding.start()
+    binding.start(own_kernel=settings.own_kernel)
     if settings.faults:
         let_trace()
     try:

@@ -10,10 +10,18 @@ import ctypes
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp
-from llama_cpp import llama_cpp as _low
+from flight.inference.kernel import kernel
+
+kernel.preload()
+
+# Everyone takes it from here: of two libraries with one symbol, the linker binds to the one that came first.
+import llama_cpp as llama_cpp  # noqa: E402
+from llama_cpp import llama_cpp as _low  # noqa: E402
+
+kernel.bind(Path(llama_cpp.__file__).parent / "lib")
 
 _log = logging.getLogger("llama.cpp")
 
@@ -65,8 +73,10 @@ log = LogCapture()
 _callback = llama_cpp.llama_log_callback(log)  # kept here: llama.cpp holds only the address
 
 
-def start() -> None:
-    """Initialise llama.cpp, quietly. Once per process."""
+def start(*, own_kernel: bool = True) -> None:
+    """Initialise llama.cpp, quietly. Once per process. `own_kernel`: whether ours may compute batches (`kernel`)."""
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # else an abort starts a debugger and waits for it
     llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
+    kernel.use(own_kernel)
+    _log.info("batches of Q8_0 are multiplied by %s", kernel)

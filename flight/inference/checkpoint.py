@@ -21,9 +21,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-import llama_cpp
 from crc32c import crc32c
 
+from flight.inference.binding import llama_cpp
 from flight.inference.decoder import Decoder
 from flight.inference.model import Model
 from flight.inference.protocol import Run

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import llama_cpp
 import numpy as np
 
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 from flight.inference.errors import ModelRefused, QueryFailed
 from flight.inference.model import Model
 from flight.inference.sampling import Sampler

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import llama_cpp
-
+from flight.inference.binding import llama_cpp
 from flight.inference.errors import QueryRefused
 from flight.inference.protocol import Arm, Held, Indication, Struck
 

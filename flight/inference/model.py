@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import llama_cpp
-
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 from flight.inference.errors import ModelRefused
 from flight.inference.protocol import ModelFacts
 from flight.inference.settings import EngineSettings, context_length

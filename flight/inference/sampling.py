@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final, Self
 
-import llama_cpp
-
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 
 _MASK: Final = (1 << 64) - 1
 

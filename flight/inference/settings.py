@@ -24,6 +24,7 @@ class EngineSettings(BaseModel):
     `image_sha256` is the hash that `flight.integrity.image.prepare` took while it copied; `n_ctx` and `threads` may be
     0 (by the model, by the machine). `faults` opens the fault port (`flight.inference.fault_port`). `checkpoint_s`:
     least time between two checkpoints of an answer, 0 for none. `gpu_layers`: layers to offload, where llama.cpp can.
+    `own_kernel`: whether `flight.inference.kernel` may compute batches; it gives the same bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,3 +39,4 @@ class EngineSettings(BaseModel):
     faults: bool = False
     gpu_layers: Annotated[int, Field(ge=0)] = 0
     checkpoint_s: float = 0.0
+    own_kernel: bool = True

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import llama_cpp
-
-from flight.inference.binding import Handle
+from flight.inference.binding import Handle, llama_cpp
 from flight.inference.errors import QueryRefused
 
 _CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN

@@ -100,6 +100,7 @@ class Image:
             faults=self._settings.faults.allowed,
             gpu_layers=model.gpu_layers,
             checkpoint_s=self._settings.engine.checkpoint_s,
+            own_kernel=model.own_kernel,
         )
 
     def _guard(self) -> GuardSettings:

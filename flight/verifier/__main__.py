@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = logging.getLogger(__name__)
     duty = CheckDuty(ControlChannel.from_fd(given.control_fd))
     duty.catch_signals()
-    binding.start()
+    binding.start(own_kernel=settings.engine.own_kernel)
     if settings.engine.faults:
         let_trace()
     try:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 from flight.inference.decoder import Decoder
 from flight.inference.errors import InferenceError
 from flight.inference.model import Model

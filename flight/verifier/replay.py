@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 from flight.inference.decoder import Decoder, Interrupt
 from flight.inference.errors import QueryFailed
 

@@ -10,9 +10,8 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-import llama_cpp
-
 from flight.inference import binding
+from flight.inference.binding import llama_cpp
 from flight.inference.model import Model
 from flight.inference.prompt import Prompt, PromptMaker
 from flight.inference.protocol import ChatMessage

@@ -21,6 +21,7 @@ from rich.table import Table
 from flight.errors import FlightError
 from flight.inference import binding
 from flight.inference.errors import InferenceError
+from flight.inference.kernel import kernel
 from flight.inference.protocol import ChatMessage, Run
 from flight.inference.sampling import Sampler
 from flight.inference.settings import EngineSettings
@@ -52,12 +53,14 @@ class Cost:
     """One answer and its check, seconds. `rerun_s` 0: none was needed, or none was let run.
 
     `prefill_s`: prompt and answer as one bare prefill, with one row of logits: below this no replay can come.
+    `llama_cpp_s`: the same with llama.cpp's own kernel, where ours is in use.
     """
 
     prompt_tokens: int
     tokens: int
     answer_s: float
     prefill_s: float
+    llama_cpp_s: float
     pages_s: float
     replay_s: float
     rerun_s: float
@@ -77,9 +80,10 @@ class GateBench:
     costs: tuple[Cost, ...]
     rerun_share: float | None
     judged: bool
+    kernel: str
 
     def ratio(self, part: str) -> float:
-        """Median over the answers of a part's time beside the answer's: `pages`, `prefill`, `replay`, `check`."""
+        """Median over the answers of a part's time beside the answer's: any of `Cost`, without its `_s`."""
         return float(statistics.median(getattr(cost, f"{part}_s") / cost.answer_s for cost in self.costs))
 
     @property
@@ -95,10 +99,12 @@ class GateBench:
             "model": self.model,
             "model_bytes": self.model_bytes,
             "threads": self.threads,
+            "kernel": self.kernel,
             "margin": self.margin,
             "answers": len(self.costs),
             "pages_ratio": self.ratio("pages"),
             "prefill_ratio": self.ratio("prefill"),
+            "llama_cpp_ratio": self.ratio("llama_cpp"),
             "replay_ratio": self.ratio("replay"),
             "pages_goal": PAGES_GOAL if self.judged else None,
             "replay_goal": REPLAY_GOAL if self.judged else None,
@@ -115,20 +121,27 @@ class GateBench:
             table.add_column(name, justify="left" if name == "part" else "right")
         answer = statistics.median(cost.answer_s for cost in self.costs)
         table.add_row("answer", f"{1000 * answer:.1f} ms", "", "")
-        for part, goal in (("pages", PAGES_GOAL), ("replay", REPLAY_GOAL), ("prefill", None)):
+        for part, (name, goal) in _PARTS.items():
             told = f"≤ {goal:.0%} {'✓' if self.ratio(part) <= goal else '✗'}" if self.judged and goal else ""
             seconds = statistics.median(getattr(cost, f"{part}_s") for cost in self.costs)
-            name = "bare prefill of both texts" if part == "prefill" else part
             table.add_row(name, f"{1000 * seconds:.1f} ms", f"{self.ratio(part):.1%}", told)
         if self.rerun_share is not None:
             whole = statistics.median(cost.check_s for cost in self.costs)
             table.add_row("whole check", f"{1000 * whole:.1f} ms", f"{self.ratio('check'):.1%}", "")
             told = f"{self.rerun_share:.1%} of {len(self.costs)} answers, margin {self.margin:g}"
             table.add_row("exact re-runs", "", told, "")
+        table.caption = f"Batches of Q8_0 by {self.kernel}."
+        table.caption_justify = "left"
         return table
 
 
-_TIMES: Final = ("prompt_tokens", "tokens", "answer_s", "prefill_s", "pages_s", "replay_s", "rerun_s", "check_s")
+_PARTS: Final = {
+    "pages": ("pages", PAGES_GOAL),
+    "replay": ("replay", REPLAY_GOAL),
+    "prefill": ("bare prefill of both texts", None),
+    "llama_cpp": ("the same by llama.cpp's kernel", None),
+}
+_TIMES: Final = ("prompt_tokens", "tokens", *(f"{part}_s" for part in ("answer", *_PARTS, "rerun", "check")))
 
 
 def run(model: Path | None, *, threads: int, answers: int) -> GateBench:
@@ -152,7 +165,21 @@ def run(model: Path | None, *, threads: int, answers: int) -> GateBench:
             costs=tuple(costs),
             rerun_share=sum(cost.how == "rerun" for cost in costs) / len(costs) if small else None,
             judged=not small,
+            kernel=str(kernel),
         )
+
+
+@contextmanager
+def _theirs() -> Iterator[None]:
+    """Batches by llama.cpp's own kernel."""
+    if kernel.why_not is not None:  # they are anyway
+        yield
+        return
+    kernel.use(False)
+    try:
+        yield
+    finally:
+        kernel.use(True)
 
 
 @contextmanager
@@ -175,6 +202,7 @@ def _gate(model: Path, threads: int) -> Iterator[Gate]:
                 threads=threads,
                 n_batch=own.model.n_batch,
                 n_ubatch=own.model.n_ubatch,
+                own_kernel=own.model.own_kernel,
             )
             settings = VerifierSettings(
                 engine=engine,
@@ -186,7 +214,7 @@ def _gate(model: Path, threads: int) -> Iterator[Gate]:
                 uncalibrated=own.integrity.uncalibrated_margin,
                 self_test_s=own.integrity.self_test_s,
             )
-            binding.start()
+            binding.start(own_kernel=engine.own_kernel)
             guard = Guard.open(guarded)
             stack.callback(guard.close)
             gate = Gate(settings, guard)
@@ -217,6 +245,8 @@ class _Bench:
         check, prompt_tokens = self._answer(run)
         answer_s = perf_counter() - began
         prefill_s = self._prefill(run, check.token_ids)
+        with _theirs():
+            llama_cpp_s = self._prefill(run, check.token_ids)
         times: dict[Step, list[float]] = {}
 
         def watch(step: Step, _done: int, _total: int) -> None:
@@ -237,6 +267,7 @@ class _Bench:
             tokens=len(check.token_ids),
             answer_s=answer_s,
             prefill_s=prefill_s,
+            llama_cpp_s=llama_cpp_s,
             pages_s=pages[1] - pages[0],
             replay_s=times["replay"][-1] - times["replay"][0],
             rerun_s=times["rerun"][-1] - times["rerun"][0] if "rerun" in times else 0.0,
