@@ -74,9 +74,9 @@ def _again(receipt: Mapping[str, Any]) -> list[str]:
     if receipt.get("restarts"):
         engines, verifiers = receipt.get("engine_restarts", 0), receipt.get("verifier_restarts", 0)
         lost = f"engines lost {engines}, verifiers lost {verifiers}"
-        told.append(f"Begun anew {_times(receipt['restarts'])} (as far as is known: {lost}).")
+        told.append(f"Begun anew {times(receipt['restarts'])} (as far as is known: {lost}).")
     if receipt.get("rounds", 0) > 1:
-        told.append(f"Made {_times(receipt['rounds'])} until the gate decided.")
+        told.append(f"Made {times(receipt['rounds'])} until the gate decided.")
     return told
 
 
@@ -96,7 +96,8 @@ def _standing(receipt: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
+    """How often: "once", "twice", "3 times"."""
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 

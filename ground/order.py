@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ground.errors import CommandRefused
+from ground.findings import times
 from spacelink import DICTIONARY, FieldError, pack_command
 from spacelink.dictionary import Command
 from spacelink.fields import INTEGERS, Field
@@ -77,8 +78,7 @@ class Order:
             case State.ACCEPTED:
                 return f"No word yet: the spacecraft has accepted {self.name} and has not said how it ended."
             case State.SENT:
-                times = "once" if self.sent == 1 else f"{self.sent} times"
-                return f"No word yet: {self.name} was sent {times}, and nothing was heard of it."
+                return f"No word yet: {self.name} was sent {times(self.sent)}, and nothing was heard of it."
         return f"Not sent: there was no contact, or no free uplink, while {self.name} waited; it is not sent any more."
 
     @property

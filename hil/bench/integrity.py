@@ -1,7 +1,8 @@
 """What the image's protection costs: passes beside a plain read, repairs, memory, decoding beside the scrubber.
 
 Everything over one image in shared memory, with the parts that fly. Ratios are of turns that follow each other, so
-that another load on the machine weighs on both sides; the scrubber is the real process, switched by its rate.
+that another load on the machine weighs on both sides; the scrubber is the real process with flight's own settings, the
+comparison of code included, and it is stopped for the turns without it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -29,7 +31,7 @@ from flight.integrity.finding import Outcome
 from flight.integrity.guard import Guard, GuardSettings, prepare
 from flight.integrity.image import shared_root
 from flight.integrity.measure import measure
-from flight.integrity.protocol import Passed, Rate, parse_indication
+from flight.integrity.protocol import Passed, Rate, Watch, parse_indication
 from flight.integrity.settings import ScrubberSettings
 from flight.settings import IntegritySettings
 from hil.bench.bare import BareLoop
@@ -49,6 +51,8 @@ _REPAIRS: Final = 200
 _SCENE: Final = "HOUSEKEEPING\nCPU_T 41.2 degC\nBAT_V 26.1 V\nSOC 77 %\n"
 _QUESTION: Final = "Is everything within its limits?"
 _START_S: Final = 300.0
+_WATCHED: Final = ("supervisor", "core", "engine", "verifier")
+"""Whose code flight's scrubber compares beside its own; here all are this process, which has llama.cpp in it."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +164,14 @@ def run(
             scrubber = ScrubberSettings(
                 guard=settings,
                 repair=True,
-                bytes_per_s=0.0,
+                bytes_per_s=own.scrub_bytes_per_s,
                 period_s=own.scrub_period_s,
                 deep_s=own.deep_s,
                 self_test_s=own.self_test_s,
                 copy_to=None,
-                code_bytes_per_s=0.0,
+                code_bytes_per_s=own.code_bytes_per_s if own.code_check else 0.0,
             )
-            turns, passes = _decode(image, scrubber, own.scrub_bytes_per_s, threads, rounds, turn_s, say)
+            turns, passes = _decode(image, scrubber, threads, rounds, turn_s, say)
     costs = [1.0 - on / off for off, on in turns]
     low, _, high = statistics.quantiles(costs, n=4)
     return IntegrityBench(
@@ -224,37 +228,59 @@ def _repairs(guard: Guard) -> tuple[float, float, float]:
 def _decode(
     image: Path,
     settings: ScrubberSettings,
-    rate: float,
     threads: int,
     rounds: int,
     turn_s: float,
     say: Callable[[str], None],
 ) -> tuple[list[tuple[float, float]], int]:
     """Tokens per second (off, on) of each round, and the passes that the scrubber made meanwhile."""
-    with BareLoop(image, threads=threads) as loop, _scrubber(settings) as core:
+    with BareLoop(image, threads=threads) as loop, _scrubber(settings) as scrubber:
+        scrubber.core.send(Watch(pids=dict.fromkeys(_WATCHED, os.getpid())))
         prompt = loop.prompt(_SCENE, _QUESTION)
         one = loop.answer(prompt, 64)
         per_turn = max(1, round(turn_s / max(one.decode_s, 1e-6)))
         turns, passes, began = [], 0, monotonic()
-        for number in range(rounds):
-            order = (0.0, rate) if number % 2 == 0 else (rate, 0.0)  # whoever comes second meets a warmer machine
+        for number in range(rounds + 1):
             rates = {}
-            for bytes_per_s in order:
-                core.send(Rate(bytes_per_s=bytes_per_s))
-                core.drain(1.0)
-                sleep(0.05)
+            for on in (False, True) if number % 2 == 0 else (True, False):  # who comes second meets a warmer machine
+                scrubber.turn(on)
                 answers = [loop.answer(prompt, 64) for _ in range(per_turn)]
-                rates[bytes_per_s] = sum(each.tokens for each in answers) / sum(each.decode_s for each in answers)
-                passes += sum(isinstance(parse_indication(each), Passed) for each in core.receive())
-            turns.append((rates[0.0], rates[rate]))
-            left = (monotonic() - began) / (number + 1) * (rounds - number - 1)
-            say(f"decoding without and with the scrubber: round {number + 1} of {rounds}, about {left:.0f} s left")
+                rates[on] = sum(each.tokens for each in answers) / sum(each.decode_s for each in answers)
+                passes += scrubber.passes()
+            if number == 0:  # the scrubber reads each file of code from flash once
+                began = monotonic()
+                continue
+            turns.append((rates[False], rates[True]))
+            left = (monotonic() - began) / number * (rounds - number)
+            say(f"decoding without and with the scrubber: round {number} of {rounds}, about {left:.0f} s left")
     return turns, passes
 
 
+class _Scrubber:
+    """The scrubber's process, and our end of its socket to core."""
+
+    def __init__(self, process: subprocess.Popen[bytes], core: FramedSocket, rate: float) -> None:
+        self.core = core
+        self._process = process
+        self._rate = rate
+
+    def turn(self, on: bool) -> None:
+        """Let it work, or stop the whole process. Its pass begins anew, so that it does not catch up."""
+        self._process.send_signal(signal.SIGCONT)
+        self.core.send(Rate(bytes_per_s=self._rate if on else 0.0))
+        self.core.drain(1.0)
+        sleep(0.05)
+        if not on:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def passes(self) -> int:
+        """Passes that it has told of since the last call."""
+        return sum(isinstance(parse_indication(each), Passed) for each in self.core.receive())
+
+
 @contextmanager
-def _scrubber(settings: ScrubberSettings) -> Iterator[FramedSocket]:
-    """The scrubber as it flies, its core socket in our hands."""
+def _scrubber(settings: ScrubberSettings) -> Iterator[_Scrubber]:
+    """The scrubber as it flies."""
     control, control_theirs = socket.socketpair()
     core, core_theirs = socket.socketpair()
     fds = (control_theirs.fileno(), core_theirs.fileno())
@@ -286,7 +312,8 @@ def _scrubber(settings: ScrubberSettings) -> Iterator[FramedSocket]:
                         log.seek(0)
                         raise BenchError(f"The scrubber did not start: {log.read()[-500:].decode(errors='replace')}")
                     sleep(0.02)
-                yield link
+                yield _Scrubber(process, link, settings.bytes_per_s)
             finally:
                 process.terminate()
+                process.send_signal(signal.SIGCONT)
                 process.wait(10)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from hil.campaign.interval import clopper_pearson, percent_up, two_digits
+from hil.campaign.interval import clopper_pearson, percent_up, percents, two_digits
 from hil.campaign.outcome import Outcome
 from hil.campaign.plan import Plan
 from hil.campaign.results import Results
@@ -139,8 +139,7 @@ def _cells(values: dict[str, Any], plan: Plan) -> tuple[str, ...]:
 
 
 def _interval(cell: dict[str, Any]) -> str:
-    low, high = two_digits(100 * cell["low"]), percent_up(cell["high"]).removesuffix(" %")
-    return f"{cell['hits']:,} of {cell['trials']:,} = {_share(cell['rate'])} [{low}, {high}]"
+    return f"{cell['hits']:,} of {cell['trials']:,} = {_share(cell['rate'])} {percents(cell['low'], cell['high'])}"
 
 
 def _share(rate: float) -> str:

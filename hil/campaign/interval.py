@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -45,8 +46,22 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> I
 
 def percent_up(rate: float) -> str:
     """A bound in percent, two digits, rounded up: one that was rounded down would promise more than was shown."""
-    unit = 10.0 ** (math.floor(math.log10(100 * rate)) - 1)
-    return f"{two_digits(math.ceil(100 * rate / unit - 1e-9) * unit)} %"
+    return f"{two_digits(_rounded(100 * rate, math.ceil, -1e-9))} %"
+
+
+def percents(low: float, high: float) -> str:
+    """An interval in percent, two digits, each end rounded outwards: "[0.62, 6.3]"."""
+    return (
+        f"[{two_digits(_rounded(100 * low, math.floor, 1e-9))}, {two_digits(_rounded(100 * high, math.ceil, -1e-9))}]"
+    )
+
+
+def _rounded(value: float, to: Callable[[float], int], slack: float) -> float:
+    """To two digits; `slack`: what a sum of floats may be off, so that 0.30 stays 0.30."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return to(value / unit + slack) * unit
 
 
 def two_digits(value: float) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from hil.campaign.interval import percent_up
 from hil.campaign.options import Options
 from hil.campaign.plan import Plan
 from hil.campaign.runner import Tally
@@ -66,5 +67,5 @@ class Progress:
 
 
 def _bound(tally: Tally) -> str:
-    parts = [f"{arm}: {tally.silent(arm)} silent, ≤ {100 * tally.high(arm):.2g} %" for arm in tally.outcomes]
+    parts = [f"{arm}: {tally.silent(arm)} silent, ≤ {percent_up(tally.high(arm))}" for arm in tally.outcomes]
     return " · ".join(parts)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, sample_size, upper_bound
+from hil.campaign.interval import CONFIDENCE, Interval, clopper_pearson, percents, sample_size, upper_bound
 from hil.campaign.mission import mission, window_s
 from hil.campaign.outcome import Outcome, Silent
 from hil.campaign.plan import Plan, Stratum
@@ -44,11 +44,11 @@ class Summary:
 
 
 def percent(interval: dict[str, Any]) -> str:
-    """An interval in words: "3 of 1000 = 0.300 % [0.062, 0.874]"."""
+    """An interval in words: "3 of 1000 = 0.3 % [0.061, 0.88]"."""
     if not interval["trials"]:
         return "none was tried"
-    low, high = 100 * interval["low"], 100 * interval["high"]
-    return f"{interval['hits']} of {interval['trials']} = {100 * interval['rate']:.3g} % [{low:.3g}, {high:.3g}]"
+    bounds = percents(interval["low"], interval["high"])
+    return f"{interval['hits']} of {interval['trials']} = {100 * interval['rate']:.3g} % {bounds}"
 
 
 def summarize(frame: pd.DataFrame, document: dict[str, Any]) -> Summary:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hil.campaign.interval import clopper_pearson, percent_up, sample_size, upper_bound
+from hil.campaign.interval import clopper_pearson, percent_up, percents, sample_size, upper_bound
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,25 @@ def test_sample_sizes_are_those_of_leveugle() -> None:
 )
 def test_a_bound_is_told_in_two_digits_rounded_up(rate: float, text: str) -> None:
     assert percent_up(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.0, 1.0, "[0, 100]"),
+        (0.000618, 0.008739, "[0.061, 0.88]"),
+        (0.9973, 0.99951, "[99, 100]"),
+        (0.3, 0.3, "[30, 30]"),
+    ],
+)
+def test_an_interval_is_told_rounded_outwards(low: float, high: float, text: str) -> None:
+    """Rounded to nearest, an end may promise more than was shown."""
+    assert percents(low, high) == text
+
+
+@given(low=st.floats(0, 1), high=st.floats(0, 1))
+def test_what_is_told_always_holds_what_was_found(low: float, high: float) -> None:
+    """But for what floats are off by."""
+    told = [float(end) / 100 for end in percents(low, high).strip("[]").split(", ")]
+    assert told[0] <= low * (1 + 1e-7)
+    assert told[1] >= high * (1 - 1e-7)
