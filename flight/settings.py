@@ -80,7 +80,7 @@ class ModelSettings(Section):
     )
     own_kernel: bool = Field(
         default=True,
-        description="Own kernel for batches of Q8_0 where the CPU has AVX-512 VNNI: same bits, half the time.",
+        description="Own kernel for batches of Q8_0 where the CPU has AVX-512 VNNI: same bits, less time.",
     )
     shm_dir: str = Field(
         default="", description="Where the RAM image lies; empty: /dev/shm, or a temporary folder without one."

@@ -10,7 +10,6 @@ import ctypes
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from flight.inference.kernel import kernel
@@ -21,7 +20,7 @@ kernel.preload()
 import llama_cpp as llama_cpp  # noqa: E402
 from llama_cpp import llama_cpp as _low  # noqa: E402
 
-kernel.bind(Path(llama_cpp.__file__).parent / "lib")
+kernel.bind()
 
 _log = logging.getLogger("llama.cpp")
 

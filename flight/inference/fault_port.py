@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from flight.inference.binding import llama_cpp
 from flight.inference.errors import QueryRefused
+from flight.inference.library import loaded
 from flight.inference.protocol import Arm, Held, Indication, Struck
 
 EvalCallback = llama_cpp.ggml_backend_sched_eval_callback
@@ -111,7 +111,7 @@ class _Tensors:
     """ggml's own accessors of a tensor (ggml.h), which llama-cpp-python does not bind."""
 
     def __init__(self) -> None:
-        library = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
+        library = loaded("libggml-base")
         self._name = _accessor(library, "ggml_get_name", ctypes.c_char_p)
         self._data = _accessor(library, "ggml_get_data", ctypes.c_void_p)
         self._elements = _accessor(library, "ggml_nelements", ctypes.c_int64)

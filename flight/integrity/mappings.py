@@ -93,6 +93,8 @@ class _File:
         self.segments = header_of
         self.flash = flash
         self._codes: dict[int, int] = {}
+        self.runs: dict[tuple[int, int], int] = {}
+        """CRC-32C of runs (first page, pages) each of whose pages was as on flash: most comparisons end here."""
 
     def code(self, page: int) -> int:
         """CRC of a page of the file."""
@@ -167,6 +169,7 @@ class CodeImage:
         self._sealed: dict[int, int] = {}
         """CRC of relocated pages by address, as they were when first seen."""
         self._began = start_time(pid)
+        self._room = memoryview(bytearray(RUN_PAGES * PAGE))
 
     @classmethod
     def of(cls, pid: int, files: Files | None = None) -> Self:
@@ -217,7 +220,18 @@ class CodeImage:
         if not wanted:
             return
         low, high = wanted[0], wanted[-1] + 1
-        data = os.pread(memory, (high - low) * PAGE, address + low * PAGE)
+        size = os.preadv(memory, [self._room[: (high - low) * PAGE]], address + low * PAGE)
+        data = self._room[:size]
+        run = (region.offset // PAGE + first + low, high - low)
+        plain = (
+            len(wanted) == high - low
+            and len(data) == (high - low) * PAGE
+            and not region.relocated.intersection(range(first + low, first + high))
+        )
+        if plain and crc32c(data) == region.file.runs.get(run):
+            yield len(data)
+            return
+        sound = True
         for number in wanted:
             page = data[(number - low) * PAGE : (number - low + 1) * PAGE]
             if len(page) < PAGE:
@@ -228,10 +242,13 @@ class CodeImage:
             else:
                 damage = self._judge(region, where, page)
             if damage is not None:
+                sound = False
                 yield damage
+        if plain and sound:
+            region.file.runs[run] = crc32c(data)
         yield len(data)
 
-    def _judge(self, region: _Region, address: int, page: bytes) -> Damage | None:
+    def _judge(self, region: _Region, address: int, page: memoryview) -> Damage | None:
         number = (region.offset + address - region.start) // PAGE
         if crc32c(page) == region.file.code(number):
             return None
@@ -244,7 +261,7 @@ class CodeImage:
         kind = Kind.CACHE if cache else Kind.PRIVATE
         return Damage(self.pid, str(region.file.path), number * PAGE + first, address + first, kind, bits)
 
-    def _judge_sealed(self, region: _Region, address: int, page: bytes) -> Damage | None:
+    def _judge_sealed(self, region: _Region, address: int, page: memoryview) -> Damage | None:
         if crc32c(page) == self._sealed.setdefault(address, crc32c(page)):
             return None
         offset = region.offset + address - region.start
@@ -269,7 +286,7 @@ class CodeImage:
                 continue
             pages = (end - start) // PAGE
             bias = bases[match[7]] - file.segments[0].address // PAGE * PAGE
-            written = frozenset(n for n in range(pages) if _writable(file.segments, start + n * PAGE - bias))
+            written = _written(file.segments, start - bias, pages)
             covered.relocated += len(written) * PAGE
             covered.compared += (pages - len(written)) * PAGE
             covered.through_cache += 0 if file.flash.direct else (pages - len(written)) * PAGE
@@ -278,10 +295,15 @@ class CodeImage:
         return found
 
 
-def _writable(found: tuple[Segment, ...], address: int) -> bool:
-    return any(
-        each.writable and each.address // PAGE * PAGE <= address < each.address + each.memory_bytes for each in found
-    )
+def _written(found: tuple[Segment, ...], address: int, pages: int) -> frozenset[int]:
+    """Which of `pages` pages from `address`, as the file counts addresses, lie in a writable segment."""
+    numbers: set[int] = set()
+    for each in found:
+        if each.writable and each.memory_bytes:
+            first = each.address // PAGE - address // PAGE
+            end = -(-(each.address + each.memory_bytes) // PAGE) - address // PAGE
+            numbers.update(range(max(0, first), min(pages, end)))
+    return frozenset(numbers)
 
 
 def _present(pagemap: int, address: int, count: int) -> list[int]:
