@@ -32,7 +32,8 @@ from flight.verifier.settings import VerifierSettings
 from models import cadet_path
 
 ROOT = Path(__file__).parents[3]
-HAS_VNNI = "avx512_vnni" in Path("/proc/cpuinfo").read_text()
+CPU = Path("/proc/cpuinfo")
+HAS_VNNI = CPU.exists() and "avx512_vnni" in CPU.read_text()
 needs_vnni = pytest.mark.skipif(not HAS_VNNI, reason="the kernel is for CPUs with AVX-512 VNNI, and this one has none")
 
 F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8  # ggml.h, enum ggml_type
