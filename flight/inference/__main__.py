@@ -7,63 +7,43 @@ Exit status: 0 told to leave; 2 wrong arguments; 3 unfit, this model can never w
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
-from typing import Final
 
-from pydantic import ValidationError
-
-from flight.control import ControlChannel, die_with_parent, let_trace
+from flight.control import let_trace
 from flight.inference.settings import EngineSettings
-
-LEFT: Final = 0
-UNFIT: Final = 3
-RENEW: Final = 4
+from flight.worker import LEFT, RENEW, UNFIT, begin
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the engine child; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flight.inference", description="The engine child of flight.")
-    parser.add_argument("--control-fd", type=int, required=True, help="inherited socket to the supervisor")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--core-address", help="Unix socket of core: a path, or @NAME")
-    where.add_argument("--core-fd", type=int, help="inherited socket to core, already connected")
-    parser.add_argument("--settings", required=True, help="EngineSettings as JSON")
-    parser.add_argument("--log-level", default="INFO")
-    given = parser.parse_args(arguments)
-    if not die_with_parent(given.parent):
+    worker = begin("flight.inference", EngineSettings, arguments)
+    if worker is None:
         return LEFT
-    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        settings = EngineSettings.model_validate_json(given.settings)
-    except ValidationError as error:
-        parser.error(f"--settings: {error}")
 
     from flight.inference import binding  # after the arguments: the library takes its time to load
-    from flight.inference.channel import core_socket
     from flight.inference.duty import Duty, Leave
     from flight.inference.engine import Engine
     from flight.inference.errors import ModelRefused
 
-    duty = Duty(ControlChannel.from_fd(given.control_fd))
+    log = logging.getLogger(__name__)
+    duty = Duty(worker.control)
     duty.catch_signals()
-    binding.start(own_kernel=settings.own_kernel)
-    if settings.faults:
+    binding.start(own_kernel=worker.settings.own_kernel)
+    if worker.settings.faults:
         let_trace()
     try:
-        engine = Engine(settings, duty)
-        healthy = engine.serve(core_socket(given.core_address, given.core_fd))
+        engine = Engine(worker.settings, duty)
+        healthy = engine.serve(worker.core())
         engine.close()
     except Leave:
         return LEFT
     except ModelRefused as error:
-        logging.getLogger(__name__).error("%s", error)
+        log.error("%s", error)
         duty.unfit(str(error))
         return UNFIT
     except OSError as error:
-        logging.getLogger(__name__).error("core cannot be reached at %s: %s", given.core_address, error)
+        log.error("core cannot be reached at %s: %s", worker.core_address, error)
         return RENEW
     return LEFT if healthy else RENEW
 

@@ -6,55 +6,36 @@ needed; 5 the self-test did not find its planted flip.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from typing import Final
 
-from pydantic import ValidationError
-
-from flight.control import ControlChannel, die_with_parent, let_trace
+from flight.control import let_trace
 from flight.integrity.settings import ScrubberSettings
+from flight.worker import LEFT, RENEW, UNFIT, begin
 
-LEFT: Final = 0
-UNFIT: Final = 3
-RENEW: Final = 4
 BLIND: Final = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the scrubber child; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flight.integrity", description="The scrubber child of flight.")
-    parser.add_argument("--control-fd", type=int, required=True, help="inherited socket to the supervisor")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--core-address", help="Unix socket of core: a path, or @NAME")
-    where.add_argument("--core-fd", type=int, help="inherited socket to core, already connected")
-    parser.add_argument("--settings", required=True, help="ScrubberSettings as JSON")
-    parser.add_argument("--log-level", default="INFO")
-    given = parser.parse_args(arguments)
-    if not die_with_parent(given.parent):
+    worker = begin("flight.integrity", ScrubberSettings, arguments)
+    if worker is None:
         return LEFT
-    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        settings = ScrubberSettings.model_validate_json(given.settings)
-    except ValidationError as error:
-        parser.error(f"--settings: {error}")
 
-    from flight.inference.channel import core_socket  # after the arguments: numerics take their time to load
-    from flight.inference.duty import Leave
+    from flight.inference.duty import Leave  # after the arguments: numerics take their time to load
     from flight.integrity.errors import IntegrityError
     from flight.integrity.self_test import Blind
     from flight.integrity.service import ScrubDuty, Service
 
-    if settings.faults:
+    if worker.settings.faults:
         let_trace()
     log = logging.getLogger("flight.integrity")
-    duty = ScrubDuty(ControlChannel.from_fd(given.control_fd))
+    duty = ScrubDuty(worker.control)
     duty.catch_signals()
     try:
-        service = Service(settings, duty)
-        service.serve(core_socket(given.core_address, given.core_fd))
+        service = Service(worker.settings, duty)
+        service.serve(worker.core())
         service.close()
     except Leave:
         return LEFT

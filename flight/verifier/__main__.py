@@ -5,38 +5,21 @@ Exit status: 0 told to leave; 2 wrong arguments; 3 unfit, this model can never w
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 
-from pydantic import ValidationError
-
-from flight.control import ControlChannel, die_with_parent, let_trace
-from flight.inference.__main__ import LEFT, RENEW, UNFIT
+from flight.control import let_trace
 from flight.verifier.settings import VerifierSettings
+from flight.worker import LEFT, RENEW, UNFIT, begin
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the verifier child; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flight.verifier", description="The verifier child of flight.")
-    parser.add_argument("--control-fd", type=int, required=True, help="inherited socket to the supervisor")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--core-address", help="Unix socket of core: a path, or @NAME")
-    where.add_argument("--core-fd", type=int, help="inherited socket to core, already connected")
-    parser.add_argument("--settings", required=True, help="VerifierSettings as JSON")
-    parser.add_argument("--log-level", default="INFO")
-    given = parser.parse_args(arguments)
-    if not die_with_parent(given.parent):
+    worker = begin("flight.verifier", VerifierSettings, arguments)
+    if worker is None:
         return LEFT
-    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        settings = VerifierSettings.model_validate_json(given.settings)
-    except ValidationError as error:
-        parser.error(f"--settings: {error}")
 
     from flight.inference import binding  # after the arguments: the library takes its time to load
-    from flight.inference.channel import core_socket
     from flight.inference.duty import Leave
     from flight.inference.errors import ModelRefused
     from flight.integrity.errors import IntegrityError
@@ -44,14 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     from flight.verifier.verifier import Unsound, Verifier
 
     log = logging.getLogger(__name__)
-    duty = CheckDuty(ControlChannel.from_fd(given.control_fd))
+    duty = CheckDuty(worker.control)
     duty.catch_signals()
-    binding.start(own_kernel=settings.engine.own_kernel)
-    if settings.engine.faults:
+    binding.start(own_kernel=worker.settings.engine.own_kernel)
+    if worker.settings.engine.faults:
         let_trace()
     try:
-        verifier = Verifier(settings, duty)
-        healthy = verifier.serve(core_socket(given.core_address, given.core_fd))
+        verifier = Verifier(worker.settings, duty)
+        healthy = verifier.serve(worker.core())
         verifier.close()
     except Leave:
         return LEFT
@@ -63,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s", error)
         return RENEW
     except OSError as error:
-        log.error("core cannot be reached at %s: %s", given.core_address, error)
+        log.error("core cannot be reached at %s: %s", worker.core_address, error)
         return RENEW
     return LEFT if healthy else RENEW
 
