@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -89,6 +90,8 @@ class Row:
 COLUMNS: Final = tuple(field.name for field in fields(Row))
 MEASURED: Final = frozenset({"detection_s", "repair_s", "recovery_s", "seconds", "margin", "note", "fate"})
 """Columns that a clock or a chance of scheduling fills, or that say more of the class: not part of a row's identity."""
+ANSWER_CHARS: Final = 400
+"""Characters of a wrong answer that a row keeps."""
 UNTOLD: Final = "untold"
 """The fate of rows from before it was kept, where their class leaves it open."""
 
@@ -137,7 +140,7 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
         part=labels.get("part", ""),
         bits=len(evidence.changed),
         changed=" ".join(evidence.changed[:16]),
-        answer="" if judgement.same else answer[:400],
+        answer="" if judgement.same else kept(answer),
         tokens=-1 if evidence.tokens is None else len(evidence.tokens),
         golden_tokens=len(golden.tokens),
         first_difference=_first_difference(evidence, golden.tokens),
@@ -152,6 +155,13 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
         note=evidence.note,
         fault=trial.fault_json,
     )
+
+
+def kept(answer: str) -> str:
+    """An answer as a row keeps it: a long one is cut, with a hash of all of it, so that only equal answers look equal."""
+    if len(answer) <= ANSWER_CHARS:
+        return answer
+    return f"{answer[:ANSWER_CHARS]}… (sha256 {hashlib.sha256(answer.encode()).hexdigest()[:16]})"
 
 
 def _fate(evidence: Evidence) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from hil.campaign.comparison import paired
+from hil.campaign.row import kept
 from tests.hil.campaign.rows import row
 
 
@@ -34,3 +35,12 @@ def test_other_faults_make_no_pairs() -> None:
     others = frame(*({"fault": text} for text in ("a", "b", "", "")))
     assert paired(frame(), others) == []
     assert paired(frame(*[{"fault": ""}] * 4), frame(*[{"fault": ""}] * 4)) == []
+
+
+def test_long_answers_are_cut_and_still_told_apart() -> None:
+    """What two rows keep is the same only where all of it was."""
+    one = "a" * 500
+    assert kept("short") == "short"
+    assert kept(one) == kept("a" * 500)
+    assert kept(one) != kept(one[:-1] + "b")
+    assert kept(one).startswith("a" * 400 + "… (sha256 ")
