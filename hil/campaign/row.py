@@ -158,7 +158,7 @@ def make_row(trial: Trial, arm: Arm, lane: str, evidence: Evidence) -> Row:
 
 
 def kept(answer: str) -> str:
-    """An answer as a row keeps it: a long one is cut and has a hash of all of it, so that only equal ones look equal."""
+    """An answer as a row keeps it: long ones are cut, with a hash of all of it, so that only equal ones look equal."""
     if len(answer) <= ANSWER_CHARS:
         return answer
     return f"{answer[:ANSWER_CHARS]}… (sha256 {hashlib.sha256(answer.encode()).hexdigest()[:16]})"
