@@ -49,15 +49,16 @@ class FinalWord:
     def give(self, query: Query, end: Ending, now: Moment) -> None:
         """Commit it, then say it."""
         queued_ms = int(1000 * query.waited(now.mission) / self._speed)
+        ended = now.mission
         made = receipt(
-            query, end.state, end.reason, end.figures, end.facts, queued_ms, end.proof, end.texts, end.energy
+            query, end.state, end.reason, end.figures, end.facts, queued_ms, end.proof, end.texts, end.energy, ended
         )
         word = self._signer.seal(made)
         query = self._journal.finish(
             query,
             end.state,
             end.reason,
-            now.mission,
+            ended,
             answer=end.texts.answer,
             thinking=end.texts.thinking,
             prompt_sha256=end.figures.prompt_sha256,

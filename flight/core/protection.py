@@ -6,7 +6,7 @@ Sans-I/O. What is to go to the scrubber collects in `requests`; what no rung rep
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flight.core.commander import Accept, Handler, Refused
@@ -59,6 +59,7 @@ class Protection:
         self._second = 0.0
         self._told = 0
         self._watched: dict[str, int] = {}
+        self._rungs: Mapping[str, int] = {}
         self.code_damaged = 0
         """Pages of code that differed from their file, since core started."""
 
@@ -162,6 +163,7 @@ class Protection:
     def status(self, status: Status) -> None:
         """The supervisor's word on scrubber and slots, and on the processes whose code is to be compared."""
         self._custody.blind = "scrubber" in status.faulty
+        self._rungs = status.rungs
         pids = {name: pid for name, pid in status.pids.items() if pid and name != "scrubber"}
         if pids != self._watched:
             self._watched = pids
@@ -244,6 +246,8 @@ class Protection:
             "FIX_1": fixed["bit"],
             "FIX_2": fixed["parity"],
             "FIX_3": fixed["flash"],
+            "FIX_4": self._rungs.get("slot", 0),
+            "FIX_5": self._rungs.get("safe", 0),
             "FIX_C": fixed["copy"],
             "GON_N": fixed["gone"],
             "UNR_N": fixed["unrepaired"],

@@ -89,8 +89,12 @@ def receipt(
     proof: Proof,
     texts: Texts,
     energy: Energy,
+    ended: float,
 ) -> dict[str, Any]:
-    """The arguments of `inference.receipt`, but for what `Signer.seal` adds. No command is authenticated."""
+    """The arguments of `inference.receipt`, but for what `Signer.seal` adds. No command is authenticated.
+
+    `ended`: Unix seconds, UTC, by the clock on board.
+    """
     scene = query.scene
     return {
         **dataclasses.asdict(proof),
@@ -116,6 +120,11 @@ def receipt(
         "queued_ms": queued_ms,
         "seed": query.args["seed"],
         "threads": facts.threads if facts else 0,
+        "n_ctx": facts.n_ctx if facts else 0,
+        "n_batch": facts.n_batch if facts else 0,
+        "n_ubatch": facts.n_ubatch if facts else 0,
+        "build_sha256": hashlib.sha256(facts.build.encode()).digest() if facts else NO_HASH,
+        "ended_ms": max(0, int(1000 * ended)),
         "model": facts.name if facts else "",
         "model_sha256": bytes.fromhex(facts.sha256) if facts else NO_HASH,
         "energy_j": energy.joules,

@@ -18,6 +18,8 @@ class Status:
     """CLOCK_MONOTONIC at the start of the supervisor, s; 0 while unknown."""
     lost: Mapping[str, int] = field(default_factory=dict)
     resets: Mapping[str, int] = field(default_factory=dict)
+    rungs: Mapping[str, int] = field(default_factory=dict)
+    """How often the upper rungs of the repair ladder were climbed: `slot`, `safe`."""
     pids: Mapping[str, int | None] = field(default_factory=dict)
     slot: str = "first"
     """The model slot in use."""
@@ -34,6 +36,7 @@ class Status:
             since=message["since"],
             lost=message["lost"],
             resets=message["resets"],
+            rungs=message.get("rungs", {}),
             pids=message["pids"],
             slot=message.get("slot", "first"),
             faulty=tuple(message.get("faulty", ())),

@@ -48,7 +48,9 @@ class Engine:
         self._duty.serve(core)
         try:
             self._duty.enter("idle")
-            self._duty.send(Ready(model=self._model.facts()))
+            facts = self._model.facts()
+            _log.info("build: %s", facts.build)  # a receipt has its hash
+            self._duty.send(Ready(model=facts))
             while True:
                 while (query := self._duty.next_query()) is None:
                     self._duty.attend(_IDLE_S)

@@ -12,6 +12,7 @@ The codes are always made from the file on flash (`flight.integrity.derivation`)
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from dataclasses import dataclass
@@ -129,11 +130,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Codes:
-    """The tables of an image and of its parity, and the SHA-256 (32 bytes) of the model they belong to."""
+    """The tables of an image and of its parity, and the SHA-256 (32 bytes) of the model they belong to.
+
+    `restored`: blocks that came from their second copy when the table was read; parity's count after the image's.
+    """
 
     sha256: bytes
     image: Table
     parity: Table
+    restored: tuple[int, ...] = ()
 
     @property
     def pages(self) -> Pages:
@@ -147,11 +152,21 @@ class Codes:
 
     def dump(self) -> bytes:
         """The file of the table: two copies. Damaged blocks are mended first; raises `CodesRefused` if one is lost."""
+        self.mend()
+        return self._copy() * 2
+
+    def mend(self) -> tuple[int, ...]:
+        """Make both copies agree; the blocks of which one was restored. Raises `CodesRefused` if one is lost."""
+        restored, before = [], 0
         for table in (self.image, self.parity):
             for block in range(table.blocks):
-                if table.mend(block) is None:
+                mended = table.mend(block)
+                if mended is None:
                     raise CodesRefused(f"Both copies of block {block} of the page codes are damaged: read them again.")
-        return self._copy() * 2
+                if mended:
+                    restored.append(before + block)
+            before += table.blocks
+        return tuple(restored)
 
     def reference(self) -> str:
         """SHA-256 (hex) of one copy, as the manifest keeps it."""
@@ -188,7 +203,7 @@ def load(path: Path, manifest: Manifest) -> Codes:
     if codes.sha256.hex() != manifest.sha256 or codes.pages != Pages.of(manifest.bytes):
         raise CodesRefused(f"The page codes {path} belong to another model than {manifest.file}: make them again.")
     expected = manifest.pages.codes
-    codes.dump()
+    codes = dataclasses.replace(codes, restored=codes.mend())
     if expected is not None and codes.reference() != expected.sha256:
         raise CodesRefused(f"The page codes {path} are not those of the manifest of {manifest.file}: make them again.")
     return codes

@@ -71,6 +71,8 @@ class Guard:
         self._parity = _map(settings.parity, codes.pages.parity.bytes)
         self.tensors = TensorMap(manifest.tensors)
         self.ladder = self._ladder(codes)
+        self._met = [Finding(Part.CODES, block, Outcome.COPY) for block in codes.restored]
+        self.ladder.counters.update((each.part, each.outcome) for each in self._met)
 
     @classmethod
     def open(cls, settings: GuardSettings) -> Self:
@@ -112,8 +114,11 @@ class Guard:
         return self.ladder.tell(pages, parity_pages, "repair is switched off")
 
     def check_codes(self) -> list[Finding]:
-        """Compare both copies of the page codes in memory; a block lost in both is read again from flash."""
-        findings = self.ladder.check_codes()
+        """Compare both copies of the page codes in memory; a block lost in both is read again from flash.
+
+        The first call tells of blocks as well that had to be restored when the codes were read.
+        """
+        findings, self._met = self._met + self.ladder.check_codes(), []
         lost = [finding for finding in findings if not finding.repaired]
         if not lost:
             return findings

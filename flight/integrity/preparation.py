@@ -25,7 +25,8 @@ class Prepared:
     """What there is now. `self_made`: the manifest was made on board, so it proves only "as it was at first boot".
 
     `manifest_sha256` (hex) is of the manifest's file; `code_bytes` both copies of the table, `parity_bytes` the parity
-    pages; `derived`: the codes were made from the model in this call.
+    pages; `derived`: the codes were made from the model in this call; `restored`: blocks of codes on flash that were
+    damaged and came from their second copy, which is written back.
     """
 
     self_made: bool
@@ -34,6 +35,7 @@ class Prepared:
     parity_bytes: int
     seconds: float
     derived: bool
+    restored: tuple[int, ...] = ()
 
 
 def prepare(settings: GuardSettings, progress: Progress | None = None) -> Prepared:
@@ -47,7 +49,10 @@ def prepare(settings: GuardSettings, progress: Progress | None = None) -> Prepar
     codes: Codes | None = None
     with contextlib.suppress(CodesRefused):
         codes = load(settings.codes, manifest)
-    derived = codes is None
+    derived, restored = codes is None, codes.restored if codes is not None else ()
+    if codes is not None and restored:
+        with contextlib.suppress(CodesRefused):  # a full disk: both copies are whole in memory all the same
+            save(codes, settings.codes)
     if codes is None or not _proven(settings.parity, codes.parity):
         codes, parity = derive(settings.model, manifest, progress)
         if derived:
@@ -61,6 +66,7 @@ def prepare(settings: GuardSettings, progress: Progress | None = None) -> Prepar
         parity_bytes=codes.pages.parity.bytes,
         seconds=time.monotonic() - began,
         derived=derived,
+        restored=restored,
     )
 
 

@@ -39,6 +39,7 @@ class Publisher:
             "mode": own.mode,
             "boot": own.boot,
             "resets": own.resets,
+            "rungs": own.rungs,
             "lost": {child.name: child.lost for child in crew},
             "since": self._since,
             "pids": {"supervisor": os.getpid(), **pids},

@@ -30,7 +30,9 @@ class SupervisorState:
     `resets`: restarts of children by cause; `slot`: the model slot in use; `slots_failed`: when a slot failed last,
     CLOCK_MONOTONIC s (a time ahead of now is from before the board's own reset, and counts for nothing);
 
-    `code_renewed`: when flight ended last to be rid of damage in the supervisor's own code, on the same clock.
+    `code_renewed`: when flight ended last to be rid of damage in the supervisor's own code, on the same clock;
+
+    `rungs`: how often the upper rungs of the repair ladder were climbed (DESIGN §4), `slot` (4) and `safe` (5).
     """
 
     boot: int = 0
@@ -41,10 +43,15 @@ class SupervisorState:
     slot: str = FIRST
     slots_failed: dict[str, float] = field(default_factory=dict)
     code_renewed: float | None = None
+    rungs: dict[str, int] = field(default_factory=dict)
 
     def counted(self, cause: str) -> SupervisorState:
         """The state with one more reset by `cause`."""
         return dataclasses.replace(self, resets={**self.resets, cause: self.resets.get(cause, 0) + 1})
+
+    def climbed(self, rung: str) -> dict[str, int]:
+        """`rungs` with one more of this one."""
+        return {**self.rungs, rung: self.rungs.get(rung, 0) + 1}
 
 
 def dump(state: SupervisorState) -> bytes:
@@ -124,6 +131,7 @@ def _state(payload: bytes) -> SupervisorState | None:
         failed = {str(name): float(at) for name, at in raw.get("slots_failed", {}).items()}
         reason, clean = str(raw["safe_reason"]), bool(raw["clean"])
         renewed = None if raw.get("code_renewed") is None else float(raw["code_renewed"])
-        return SupervisorState(int(raw["boot"]), mode, reason, clean, resets, slot, failed, renewed)
+        rungs = {str(rung): int(count) for rung, count in raw.get("rungs", {}).items()}
+        return SupervisorState(int(raw["boot"]), mode, reason, clean, resets, slot, failed, renewed, rungs)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None

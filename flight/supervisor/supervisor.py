@@ -141,7 +141,7 @@ class Supervisor:
                 continue
             self._image.copy_to = self._slots.copy if slot == state.FIRST else None
             if slot != self._record.state.slot:
-                self._record.change(slot=slot)
+                self._record.change(slot=slot, rungs=self._record.state.climbed("slot"))
                 self._record.event("integrity.slot_changed", {"slot": slot})
             return
         raise refused or ModelUnfit("Both model slots failed within the window: uplink the model again.")
@@ -280,7 +280,7 @@ class Supervisor:
             LOG.error("safe mode: %s (%s)", reason, detail)
             if reason == "model_refused":
                 self._record.event("inference.model_refused", {"reason": reason, "detail": detail})
-            self._record.change(mode=state.SAFE, safe_reason=reason)
+            self._record.change(mode=state.SAFE, safe_reason=reason, rungs=self._record.state.climbed("safe"))
             self._record.event("supervisor.safe_mode_entered", {"reason": reason})
         for child in self._crew.workers:
             child.start_at = None

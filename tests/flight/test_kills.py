@@ -183,7 +183,7 @@ def test_repeated_engine_crashes_lead_to_safe_mode(flight: Callable[..., Flight]
     ready = process.await_ready(lambda now: now["mode"] == "safe" and now["engine_pid"] is None)
     client.await_event("supervisor.safe_mode_entered", reason="engine_crash_loop")
     client.await_ping()
-    client.await_report("health.housekeeping", MODE="safe")
+    client.await_report("health.housekeeping", MODE="safe", FIX_5=1, FIX_4=0)
     client.await_report("verification.rejected", request_id=ask(client, 1), reason="safe_mode")
     restart = client.command("supervisor.restart_engine")
     client.await_report("verification.rejected", request_id=restart, reason="not_in_this_mode")

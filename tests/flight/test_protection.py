@@ -176,7 +176,7 @@ def test_what_no_rung_repairs_is_flown_on_from_the_other_slot(
     assert Path(after["image"]).read_bytes() == cadet_path().read_bytes()
     client.ask(2, "Which vessels are dark?", scene="bay")
     assert client.answer(2)[0] == expected
-    housekeeping(client, SLOT="other", MODE="normal")
+    housekeeping(client, SLOT="other", MODE="normal", FIX_4=1, FIX_5=0)
 
     heard = len(client.reports)
     assert process.stop() == 0

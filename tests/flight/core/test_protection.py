@@ -68,9 +68,10 @@ def test_damage_is_counted_by_rung(bench: Bench) -> None:
     for outcome in ("bit", "bit", "parity", "flash", "gone"):
         bench.core.protection.found(found(outcome), bench.now)
     bench.core.protection.found(found("copy", part="codes"), bench.now)
+    bench.core.protection.status(Status(rungs={"slot": 3, "safe": 2}))
     values = channels(bench)
-    names = ("FND_N", "FIX_1", "FIX_2", "FIX_3", "FIX_C", "GON_N", "UNR_N")
-    assert [values[name] for name in names] == [6, 2, 1, 1, 1, 1, 0]
+    names = ("FND_N", "FIX_1", "FIX_2", "FIX_3", "FIX_4", "FIX_5", "FIX_C", "GON_N", "UNR_N")
+    assert [values[name] for name in names] == [6, 2, 1, 1, 3, 2, 1, 1, 0]
     assert wishes(bench) == []
     assert len(bench.events("integrity.damage_found")) == 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flight.inference.protocol import Text
-from tests.flight.core.bench import Bench, finish, scene
+from tests.flight.core.bench import FACTS, Bench, finish, scene
 
 
 class TestLife:
@@ -53,6 +53,17 @@ class TestLife:
         assert (word["verdict"], word["authenticated"], word["energy_source"]) == ("verified", False, "none")
         assert word["energy_j"] != word["energy_j"], "unknown energy is NaN, never zero"
         assert (word["model"], word["prompt_tokens"], word["stop"]) == ("pocket", 9, "eos")
+        assert word["ended_ms"] == int(1000 * bench.now.mission)
+
+    def test_the_receipt_tells_what_its_rounding_was_pinned_by(self, bench: Bench) -> None:
+        """Another build, context or batch may give another text: who repeats an answer needs the same."""
+        bench.ready()
+        bench.ask(1)
+        finish(bench)
+        word = bench.said("inference.receipt")[0].args
+        pinned = (FACTS.threads, FACTS.n_ctx, FACTS.n_batch, FACTS.n_ubatch)
+        assert (word["threads"], word["n_ctx"], word["n_batch"], word["n_ubatch"]) == pinned
+        assert word["build_sha256"] == hashlib.sha256(FACTS.build.encode()).digest()
 
     def test_one_query_runs_at_a_time_in_the_order_of_acceptance(self, bench: Bench) -> None:
         for query_id in (3, 1, 2):

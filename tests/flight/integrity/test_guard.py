@@ -129,7 +129,15 @@ def test_damaged_codes_on_flash_are_mended_or_made_again(settings: GuardSettings
     manifest = load_manifest(settings.manifest)
     reference = load(settings.codes, manifest).reference()
     flip(settings.codes, size // 2 - BLOCK.itemsize)
-    assert not prepare(settings).derived
+    with Guard.open(settings) as guard:  # who reads them so tells it, once
+        (met,) = guard.full_pass().findings
+        assert (met.part, met.outcome) == (Part.CODES, Outcome.COPY)
+        assert guard.ladder.counters[Part.CODES, Outcome.COPY] == 1
+        assert not guard.full_pass().findings
+    prepared = prepare(settings)
+    assert (prepared.derived, prepared.restored) == (False, (met.number,))
+    assert load(settings.codes, manifest).restored == (), "the second copy was written back to flash"
+    flip(settings.codes, size // 2 - BLOCK.itemsize)
     flip(settings.codes, size - BLOCK.itemsize)
     with pytest.raises(CodesRefused):
         Guard.open(settings)

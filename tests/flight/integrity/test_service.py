@@ -18,6 +18,8 @@ from flight.control import ControlChannel
 from flight.inference.channel import FramedSocket
 from flight.inference.errors import PeerClosed
 from flight.inference.protocol import Message
+from flight.integrity.codes import BLOCK
+from flight.integrity.guard import prepare
 from flight.integrity.protocol import Found, Guarded, Passed, Scrub, parse_indication
 from flight.integrity.settings import GuardSettings, ScrubberSettings
 from models.manifest import make, manifest_path, save
@@ -113,6 +115,19 @@ def test_it_prepares_scrubs_repairs_and_ends_when_told(
     assert process.wait(Passed, lambda one: one.asked == 5).deep
     process.process.terminate()
     assert process.ended() == 0
+
+
+def test_codes_that_were_damaged_on_flash_are_told_at_its_start(
+    scrubber: Callable[..., Process], settings: GuardSettings
+) -> None:
+    """They came from their second copy, which was written back: no later pass would see it."""
+    prepare(settings)
+    flip(settings.codes, settings.codes.stat().st_size // 2 - BLOCK.itemsize)
+    process = scrubber()
+    told = process.wait(Found)
+    assert (told.part, told.outcome) == ("codes", "copy")
+    process.wait(Passed)
+    assert not [one for one in process.heard if isinstance(one, Found)]
 
 
 def test_its_beats_count_pages_in_the_phase_of_its_work(scrubber: Callable[..., Process]) -> None:

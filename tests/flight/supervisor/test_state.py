@@ -22,6 +22,7 @@ STATE = SupervisorState(
     slot=state.OTHER,
     slots_failed={state.FIRST: 12.5},
     code_renewed=99.25,
+    rungs={"slot": 2, "safe": 1},
 )
 
 
