@@ -11,7 +11,7 @@ from hil.campaign import outcome as rules
 from hil.campaign.figures import draw_all
 from hil.campaign.outcome import Outcome
 from hil.campaign.results import Results, load_results
-from hil.campaign.row import COLUMNS, MEASURED, Row
+from hil.campaign.row import COLUMNS, Row
 from hil.campaign.summary import Summary, percent, summarize
 from hil.errors import CampaignError
 from hil.files import write_json, write_whole
@@ -62,7 +62,7 @@ def told_differences(stored: list[Row], now: list[Row]) -> tuple[list[str], bool
         if equal:
             lines.append("  identical")
         for name in COLUMNS:
-            if name not in MEASURED and getattr(row, name) != getattr(other, name):
+            if row.reproduced(name) != other.reproduced(name):
                 lines.append(f"  {name}: was {getattr(row, name)!r}, is {getattr(other, name)!r}")
     return lines, same
 

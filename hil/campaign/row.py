@@ -84,12 +84,24 @@ class Row:
 
     def identity(self) -> tuple[Any, ...]:
         """What a replay must reproduce."""
-        return tuple(getattr(self, name) for name in COLUMNS if name not in MEASURED)
+        return tuple(self.reproduced(name) for name in COLUMNS)
+
+    def reproduced(self, name: str) -> Any:
+        """What a replay must reproduce of a column, None for nothing: of who was lost, not who was seen first; of a
+        process's own memory and registers not the place, which is another in another life of it."""
+        if name in MEASURED or (name in _PLACE and self.target in _LIVING):
+            return None
+        value = getattr(self, name)
+        return sorted(value.split()) if name in _SEVERAL else value
 
 
 COLUMNS: Final = tuple(field.name for field in fields(Row))
 MEASURED: Final = frozenset({"detection_s", "repair_s", "recovery_s", "seconds", "margin", "note", "fate"})
 """Columns that a clock or a chance of scheduling fills, or that say more of the class: not part of a row's identity."""
+_SEVERAL: Final = frozenset({"crashed", "hung", "detected_by", "repaired_by"})
+"""Columns with one word for each process or each that found something, in the order of the clock."""
+_LIVING: Final = frozenset({"process", "registers"})
+_PLACE: Final = frozenset({"kind", "part", "bit", "bits", "changed"})
 ANSWER_CHARS: Final = 400
 """Characters of a wrong answer that a row keeps."""
 UNTOLD: Final = "untold"

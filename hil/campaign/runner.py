@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from hil.campaign.bench import Bench
 from hil.campaign.cluster import agreed_goldens, cluster, run_on
+from hil.campaign.forecast import need
 from hil.campaign.interval import clopper_pearson
 from hil.campaign.options import Options
 from hil.campaign.outcome import Outcome
@@ -106,7 +107,7 @@ def document(plan: Plan, options: Options) -> dict[str, Any]:
 
 def run_plan(plan: Plan, options: Options, screen: Screen) -> Results:
     """Run a plan to its end, or on from where it stopped. Raises `CampaignError`."""
-    plan.need_model()
+    need(plan)
     results = Results(options.out)
     with results.held():
         _run(plan, options, screen, results)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hil.campaign.draw import draw_fault
-from hil.campaign.forecast import forecast
+from hil.campaign.forecast import CADET_BYTES, forecast
 from hil.campaign.options import Options
 from hil.campaign.plan import ArmPlan, Plan, Questions, Stratum, load_plan, parse_plan, shipped
 from hil.campaign.question import cadet_questions, questions_from
+from hil.campaign.runner import run_plan
 from hil.errors import CampaignError
 from hil.faults import Fault, Subject
 from models import cadet_path
+from tests.hil.campaign.rows import Quiet
 
 ONE = 'name = "one"\n[[strata]]\nname = "a"\ncount = 3\n'
 
@@ -109,6 +114,29 @@ def test_a_dry_run_draws_every_stratum_and_needs_the_model() -> None:
         forecast(plan, Options(Path("out")))
     with pytest.raises(CampaignError, match=r"there is no .*/gone.gguf: name one with --model"):
         forecast(plan.model_copy(update={"model": "gone.gguf"}), Options(Path("out")))
+
+
+def test_a_run_begins_with_what_a_dry_run_looks_at(tmp_path: Path) -> None:
+    """Golden answers take minutes: a stratum that this model has nothing for is told before them; nothing is kept."""
+    plan = Plan(name="p", strata=(Stratum(name="odd", count=1, where={"tensors": ["no.such.*"]}),))
+    with pytest.raises(CampaignError, match="Stratum odd cannot be drawn"):
+        run_plan(plan, Options(tmp_path / "out"), Quiet())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_on_the_size_of_the_model(tmp_path: Path) -> None:
+    """Decoding reads all weights: what was measured with cadet is no word for a model a hundred times as large."""
+    large = tmp_path / "large.gguf"
+    shutil.copyfile(cadet_path(), large)
+    os.truncate(large, 10 * CADET_BYTES)
+    plan = Plan(name="p", strata=(Stratum(name="good", count=4000),))
+    (small_time,) = (line for line in forecast(plan, Options(Path("out"))) if line.startswith("Time:"))
+    plan = plan.model_copy(update={"model": str(large)})
+    (large_time,) = (line for line in forecast(plan, Options(Path("out"))) if line.startswith("Time:"))
+    assert "size" not in small_time
+    assert "times 10 for the size of this model" in large_time
+    minutes = [int(re.search(r"about (\d+) min", line)[1]) for line in (small_time, large_time)]  # type: ignore[index]
+    assert abs(minutes[1] - 10 * minutes[0]) <= 10, "rounded to minutes"
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -57,6 +57,17 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert results.done(["protected", "bare"]) == {1}
 
 
+def test_a_replay_need_not_see_the_lost_in_the_same_order_nor_the_same_bytes_of_a_living_process() -> None:
+    """Who was lost must be the same, and in a process the region and what came of it."""
+    one = replace(row(1), crashed="scrubber engine", changed="7f00:3", bits=1)
+    assert one.same_as(replace(one, crashed="engine scrubber"))
+    assert not one.same_as(replace(one, crashed="engine"))
+    assert not one.same_as(replace(one, changed="7f08:3"))
+    living = replace(one, target="process")
+    assert living.same_as(replace(living, changed="7f08:3", bits=2))
+    assert not living.same_as(replace(living, outcome="silent"))
+
+
 def test_a_row_that_was_done_twice_counts_once(tmp_path: Path) -> None:
     results = begun(tmp_path)
     results.write([row(4)])
