@@ -157,7 +157,7 @@ class Poisson(Pattern):
     """All upsets of `days` days at `rate` per bit-day, each of the field's shape; the place of the fault plays no part.
 
     Time runs through a square wave of the SAA [4]: `saa_factor` times the rate for `saa_minutes` of each
-    `orbit_minutes`, the mean staying `rate`. `days` begin at the entry into it.
+    `orbit_minutes`, the mean staying `rate`. `days` begin at the entry into it: ten minutes are one passage.
     """
 
     name: ClassVar[str] = "poisson"
@@ -170,7 +170,7 @@ class Poisson(Pattern):
     def strike(self, start: Start, size: int, rng: Random) -> tuple[Upset, ...]:
         """The flips of all events; a bit hit twice is as it was."""
         masks: dict[int, int] = {}
-        for _ in range(_poisson(8 * size * self.rate * self._exposure(), rng)):
+        for _ in self.times(8 * size, rng):
             place = divmod(rng.randrange(8 * size), 8)
             for upset in Upsets().strike(place, size, rng):
                 masks[upset.offset] = masks.get(upset.offset, 0) ^ upset.mask
@@ -194,15 +194,6 @@ class Poisson(Pattern):
             minute += rng.expovariate(peak)
         return found
 
-    def _exposure(self) -> float:
-        """Days at the mean rate that bring as many upsets as these do."""
-        orbits, rest = divmod(1440 * self.days, self.orbit_minutes)
-        inside = min(rest, self.saa_minutes)
-        minutes = orbits * self.orbit_minutes
-        if rest:
-            minutes += inside * self.density(0.0) + (rest - inside) * self.density(self.saa_minutes)
-        return minutes / 1440
-
 
 def _flip(offset: int, bit: int) -> Upset:
     return Upset(offset, 1 << bit)
@@ -220,16 +211,3 @@ def _aligned(offset: int, length: int, size: int) -> tuple[int, int]:
     """First byte and end of the aligned piece of `length` bytes that holds `offset`, cut at `size`."""
     first = offset - offset % length
     return first, min(first + length, size)
-
-
-def _poisson(mean: float, rng: Random) -> int:
-    """A Poisson count, in pieces whose exponentials do not underflow (Knuth)."""
-    count = 0
-    while mean > 0:
-        part = min(mean, 500.0)
-        mean -= part
-        left, product = math.exp(-part), rng.random()
-        while product > left:
-            count += 1
-            product *= rng.random()
-    return count

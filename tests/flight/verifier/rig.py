@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -102,8 +104,11 @@ class Rig:
         """A gate over the same image with a protection switched off, or another margin."""
         return Gate(self.settings.model_copy(update=changes), self.guard)
 
-    def answer(self, run: Run, meddle: Any = None) -> Check:
-        """The engine's answer as core hands it to the gate. `meddle(tokens so far)` is called before every step."""
+    def answer(self, run: Run, meddle: Any = None, forced: Mapping[int, int] = MappingProxyType({})) -> Check:
+        """The engine's answer as core hands it to the gate. `meddle(tokens so far)` is called before every step.
+
+        `forced`: tokens that it takes at these positions, whatever it would choose.
+        """
         prompt = self.maker.make(run.messages, thinking=run.thinking)
         self.decoder.clear()
         self.decoder.prefill(prompt.tokens, lambda: False, lambda _done: None)
@@ -113,6 +118,7 @@ class Rig:
         with Sampler(temperature=run.temperature, top_p=run.top_p, top_k=run.top_k, seed=run.seed) as sampler:
             while len(tokens) < limit:
                 token = self.decoder.sample(sampler, len(prompt.tokens) + len(tokens))
+                token = forced.get(len(tokens), token)
                 if self.maker.vocabulary.ends(token):
                     stop = "eos"
                     break

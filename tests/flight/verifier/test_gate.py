@@ -12,6 +12,7 @@ import pytest
 
 from flight.verifier.gate import Gate
 from flight.verifier.protocol import Check
+from flight.verifier.replay import Replay
 from flight.verifier.self_test import self_test
 from models.corpus import held_out_cases
 from tests.flight.verifier.rig import Rig, run_for
@@ -331,6 +332,43 @@ class TestNearTies:
         assert checked.near_ties == len(clean.token_ids) + 1
         wrong = rig.told(clean.run, [*clean.token_ids[:-1], clean.token_ids[-1] + 1], clean.stop)
         assert gate.check(wrong).differs_at == len(clean.token_ids) - 1
+
+    def test_without_the_margin_a_wrong_token_that_rounding_favours_passes(
+        self, rig: Rig, other_gate: Callable[..., Gate], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A fault turned the engine's closest choice, and batches round by as much, alike: only the margin sees it."""
+        run, rows, seen = run_for(), Replay.rows, []
+
+        def watched(*arguments: Any) -> Iterator[tuple[int, Any]]:
+            for first, some in rows(*arguments):
+                seen.append(some.copy())
+                yield first, some
+
+        clean = rig.answer(run)
+        with monkeypatch.context() as patch:
+            patch.setattr(Replay, "rows", watched)
+            assert rig.gate.check(clean).agrees
+        logits = np.concatenate(seen)[: len(clean.token_ids)]
+        order = np.argsort(logits, axis=1)[:, -2:]
+        second, best = (np.take_along_axis(logits, order[:, [place]], 1)[:, 0] for place in (0, 1))
+        ends = np.array([rig.maker.vocabulary.ends(int(token)) for token in order[:, 0]])
+        position = int(np.argmin(np.where(ends, np.inf, best - second)))
+        gap, other = float(best[position] - second[position]), int(order[position, 0])
+        wrong = rig.answer(run, forced={position: other})
+        assert wrong.token_ids != clean.token_ids
+
+        def rounded(*arguments: Any) -> Iterator[tuple[int, Any]]:
+            for first, some in rows(*arguments):
+                moved = some.copy()
+                if first <= position < first + len(moved):
+                    moved[position - first, other] += gap + 0.01
+                yield first, moved
+
+        monkeypatch.setattr(Replay, "rows", rounded)
+        assert other_gate(margin=1e-9).check(wrong).agrees
+        checked = other_gate(margin=2 * (gap + 0.01)).check(wrong)
+        assert (checked.agrees, checked.how, checked.reason) == (False, "rerun", "tokens")
+        assert checked.differs_at == position
 
     def test_it_goes_no_further_than_the_last_near_tie(self, rig: Rig, other_gate: Callable[..., Gate]) -> None:
         """What comes after is confirmed by the replay already."""

@@ -85,7 +85,7 @@ def test_a_stuck_bit_takes_both_values_unless_told() -> None:
 def test_poisson_brings_its_rate() -> None:
     model = Poisson(rate=1e-4, days=2.0)
     events = [len(model.times(8 * SIZE, Random(seed))) for seed in range(40)]
-    expected = 8 * SIZE * model.rate * model._exposure()
+    expected = 8 * SIZE * model.rate * exposure(model)
     assert abs(sum(events) / 40 - expected) < 4 * math.sqrt(expected / 40)
     struck = [bits(model.strike((0, 0), SIZE, Random(seed))) for seed in range(20)]
     assert all(count >= expected * 0.7 for count in struck)
@@ -99,7 +99,23 @@ def test_poisson_falls_into_the_saa() -> None:
     inside = sum(minute % 95 < 10 for minute in times) / len(times)
     expected = 750 / (750 + 85)
     assert abs(inside - expected) < 4 * math.sqrt(expected * (1 - expected) / len(times))
-    assert model._exposure() == pytest.approx(model.days)
+    assert exposure(model) == pytest.approx(model.days, rel=1e-3)
+
+
+def test_poisson_strikes_as_the_wave_goes() -> None:
+    """Ten minutes at the start are one passage: 8.5 times what ten minutes of the mean rate bring."""
+    passage, mean = (
+        model_of("poisson:rate=1e-3,days=0.00694444"),
+        model_of("poisson:rate=1e-3,days=0.00694444,saa_factor=1"),
+    )
+    struck = [sum(bits(each.strike((0, 0), SIZE, Random(seed))) for seed in range(60)) for each in (passage, mean)]
+    assert 7.5 < struck[0] / struck[1] < 9.6
+
+
+def exposure(model: Poisson) -> float:
+    """Days at the mean rate that bring as many upsets."""
+    steps = round(1440 * model.days * 20)
+    return sum(model.density(step / 20) for step in range(steps)) / 20 / 1440
 
 
 def test_models_are_known_by_name_and_take_parameters() -> None:
