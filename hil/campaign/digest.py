@@ -108,7 +108,7 @@ HURTS: Final = 0.01
 ORDER: Final = (
     "weights-by-field", "weights-by-rate", "kv", "compute", "process", "clean", "clean-hog", "hang-crash", "storage",
     "link",
-    "cross-check", "cross-check-flight", "weights-0.6b", "clean-0.6b",
+    "cross-check", "cross-check-flight", "cross-check-apart", "weights-0.6b", "clean-0.6b",
 )  # fmt: skip
 
 

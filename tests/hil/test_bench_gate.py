@@ -34,9 +34,11 @@ def test_it_measures_every_part_of_a_check(tmp_path: Path) -> None:
 
 
 def test_a_goal_that_is_missed_is_bad() -> None:
-    cost = gate.Cost(128, 256, 10.0, 1.5, 3.0, 0.1, 2.0, 0.0, 2.2, "replay", 1.0)
+    cost = gate.Cost(128, 256, 10.0, 1.5, 3.0, 0.1, 0.1, 2.0, 0.0, 2.2, "replay", 1.0)
     good = gate.GateBench("m", 1 << 30, 2, 0.3, (cost,), None, judged=True, kernel="theirs")
     assert good.good
-    slow = gate.Cost(128, 256, 10.0, 1.5, 3.0, 0.3, 2.0, 0.0, 2.4, "replay", 1.0)
+    slow = gate.Cost(128, 256, 10.0, 1.5, 3.0, 0.1, 0.3, 2.0, 0.0, 2.4, "replay", 1.0)
     assert not gate.GateBench("m", 1 << 30, 2, 0.3, (slow,), None, judged=True, kernel="theirs").good
+    dear = gate.Cost(128, 256, 10.0, 1.5, 3.0, 0.3, 0.1, 2.0, 0.0, 2.4, "replay", 1.0)
+    assert not gate.GateBench("m", 1 << 30, 2, 0.3, (dear,), None, judged=True, kernel="theirs").good
     assert gate.GateBench("m", 1 << 20, 1, 0.3, (slow,), 0.1, judged=False, kernel="theirs").good
