@@ -8,6 +8,7 @@ from typing import Any
 
 from flight.core.commander import Accept, Handler, Refused
 from flight.core.moment import Moment
+from flight.core.receipt import said_again
 from flight.core.reporter import Reporter
 from flight.core.run import KINDS
 from flight.core.runner import Runner
@@ -135,7 +136,7 @@ class Desk:
         accept()
         query = self._journal.find(command.args["query_id"])
         if query is not None and query.receipt is not None and query.state != q.RELEASED:
-            self._reporter.report("inference.receipt", query.receipt, now)
+            self._reporter.report("inference.receipt", said_again(query.receipt), now)
         self._state(command.args["query_id"], now)
         return True
 

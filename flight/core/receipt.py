@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flight.core.energy import Energy
 from flight.inference.protocol import ModelFacts
 from flight.store import query as q
 from flight.store.query import Query
 from spacelink import SEGMENT_BYTES
-from spacelink.receipts import request_sha256
+from spacelink.receipts import NO_KEY_ID, NO_SIGNATURE, request_sha256
 
 NO_HASH = bytes(32)
+_LATER: Final = {"n_ctx": 0, "n_batch": 0, "n_ubatch": 0, "build_sha256": NO_HASH, "ended_ms": 0}
+"""Fields that receipts did not have from the start, as they are where nothing is known."""
 OUTCOMES = {q.DONE: "done", q.FAILED: "failed", q.CANCELLED: "cancelled", q.EXPIRED: "expired"}
 
 
@@ -134,3 +137,12 @@ def receipt(
         "scene_bytes": len(scene) if scene is not None else 0,
         "scene_sha256": hashlib.sha256(scene).digest() if scene is not None else NO_HASH,
     }
+
+
+def said_again(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A receipt from the journal as it can be sent: one of an earlier flight lacks fields of today.
+
+    They are zero then, and since nobody has signed that, it goes unsigned.
+    """
+    missing = {name: value for name, value in _LATER.items() if name not in kept}
+    return {**kept, **missing, "key_id": NO_KEY_ID, "signature": NO_SIGNATURE} if missing else kept
