@@ -56,7 +56,12 @@ def told() -> list[tuple[str, str]]:
             "a pass over all pages of 0.6B",
             f"{image['scan'] / 1e9:.1f} ÷ {image['read'] / 1e9:.1f} GB/s = {percent(image['pass_share'], 0)}",
         ),
-        ("paired weight injections", f"{round(result('campaign')['per_hour_core'], -3):,.0f}"),
+        ("the same: checkpoints of the KV cache", percent(gate["checkpoint_ratio"])),
+        ("exact re-runs, of 1,000", percent(result("gate-cadet")["rerun_share"])),
+        (
+            "paired weight injections",
+            "; ".join(f"{round(result('campaign')[f'{way}per_hour_core'], -3):,.0f}" for way in ("", "apart_")),
+        ),
         ("TM frame + Reed-Solomon encode", f"{rate[names[0]]} Mbit/s ({rate[names[1]]})"),
     ]
 
