@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,16 +158,21 @@ class Codes:
 
     def mend(self) -> tuple[int, ...]:
         """Make both copies agree; the blocks of which one was restored. Raises `CodesRefused` if one is lost."""
-        restored, before = [], 0
+        restored = []
+        for block, mended in self.mending():
+            if mended is None:
+                raise CodesRefused(f"Both copies of block {block} of the page codes are damaged: read them again.")
+            if mended:
+                restored.append(block)
+        return tuple(restored)
+
+    def mending(self) -> Iterator[tuple[int, bool | None]]:
+        """`Table.mend` of every block, with its number; those of parity count after the image's."""
+        before = 0
         for table in (self.image, self.parity):
             for block in range(table.blocks):
-                mended = table.mend(block)
-                if mended is None:
-                    raise CodesRefused(f"Both copies of block {block} of the page codes are damaged: read them again.")
-                if mended:
-                    restored.append(before + block)
+                yield before + block, table.mend(block)
             before += table.blocks
-        return tuple(restored)
 
     def reference(self) -> str:
         """SHA-256 (hex) of one copy, as the manifest keeps it."""

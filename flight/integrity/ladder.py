@@ -78,17 +78,11 @@ class Ladder:
     def check_codes(self) -> list[Finding]:
         """Compare the two copies of the page codes, block by block, and restore one from the other."""
         findings = []
-        before = 0
-        for table in (self.codes.image, self.codes.parity):
-            for block in range(table.blocks):
-                mended = table.mend(block)
-                if mended is None:
-                    findings.append(
-                        Finding(Part.CODES, before + block, Outcome.UNREPAIRED, reason="both copies are damaged")
-                    )
-                elif mended:
-                    findings.append(Finding(Part.CODES, before + block, Outcome.COPY))
-            before += table.blocks
+        for block, mended in self.codes.mending():
+            if mended is None:
+                findings.append(Finding(Part.CODES, block, Outcome.UNREPAIRED, reason="both copies are damaged"))
+            elif mended:
+                findings.append(Finding(Part.CODES, block, Outcome.COPY))
         return self._counted(findings)
 
     def repair(self, pages: Iterable[int], parity_pages: Iterable[int] = ()) -> list[Finding]:

@@ -84,7 +84,7 @@ class Scrubber:
         result = self._guard.full_pass(deep=deep, repair=self._repair)
         self.work += result.pages
         self.passes += 1
-        self._tell(result.findings)
+        self.tell(result.findings)
         self._out.append(
             Passed(
                 number=self.passes,
@@ -139,7 +139,7 @@ class Scrubber:
         self._walk = _Walk(began=now, deep=now >= self._next_deep)
         found = self._guard.check_codes()
         self._walk.findings += len(found)
-        self._tell(found)
+        self.tell(found)
 
     def _slice(self, walk: _Walk) -> None:
         """As many runs as the rate has for one slice, of the image or of the parity."""
@@ -152,7 +152,7 @@ class Scrubber:
         if bad:
             found = self._guard.settle(bad if image else [], [] if image else bad, repair=self._repair)
             walk.findings += len(found)
-            self._tell(found)
+            self.tell(found)
         walk.run += count
         walk.bytes += count * scanner.run_bytes
         self.work += count * scanner.pages_per_run
@@ -173,7 +173,7 @@ class Scrubber:
         self._walk = None
         self._next_pass = max(walk.began + self._period_s, walk.began + walk.bytes / self.bytes_per_s)
 
-    def _tell(self, findings: list[Finding] | tuple[Finding, ...]) -> None:
+    def tell(self, findings: list[Finding] | tuple[Finding, ...]) -> None:
         """Tell of findings; what stays unrepaired is told once, not in every pass."""
         for finding in findings:
             key = (finding.part, finding.number)

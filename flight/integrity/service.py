@@ -15,7 +15,7 @@ from flight.inference.protocol import Message
 from flight.integrity.code_watch import CodeWatch
 from flight.integrity.finding import Finding, Outcome, Part
 from flight.integrity.guard import Guard, Prepared, prepare
-from flight.integrity.protocol import Found, Guarded, Rate, Scrub, Watch, parse_request
+from flight.integrity.protocol import Guarded, Rate, Scrub, Watch, parse_request
 from flight.integrity.scrubber import Scrubber
 from flight.integrity.settings import ScrubberSettings
 
@@ -61,10 +61,7 @@ class Service:
             due = scrubber.step(monotonic())  # the first self-test comes before the first word
             self._duty.enter("idle")
             self._duty.send(self._guarded(self._prepared))
-            for block in self._prepared.restored:
-                finding = Finding(Part.CODES, block, Outcome.COPY)
-                LOG.warning("%s", finding.sentence())
-                self._duty.send(Found.of(finding, self._guard.manifest))
+            scrubber.tell([Finding(Part.CODES, block, Outcome.COPY) for block in self._prepared.restored])
             while True:
                 for message in [*scrubber.take(), *code.take()]:
                     self._duty.send(message)

@@ -44,9 +44,10 @@ PAGES_GOAL: Final = 0.02
 REPLAY_GOAL: Final = 0.22
 """Issue 4, at 0.6B dimensions in Q8_0 with 128 + 256 tokens on two threads: most that each may add to an answer."""
 
-PROMPT_TOKENS: Final = 128
 CHECKPOINT_GOAL: Final = 0.02
 """Issue 4: most of an answer's time that checkpoints of the KV cache may take."""
+
+PROMPT_TOKENS: Final = 128
 ANSWER_TOKENS: Final = 256
 SMALL_BYTES: Final = 64 << 20
 
@@ -93,7 +94,7 @@ class GateBench:
 
     @property
     def good(self) -> bool:
-        """Whether both goals are met, where they apply."""
+        """Whether all goals are met, where they apply."""
         return not self.judged or all(self.ratio(part) <= goal for part, (_, goal) in _PARTS.items() if goal)
 
     def as_json(self) -> dict[str, Any]:
